@@ -1,0 +1,11 @@
+//! Models: from a table to an artifact, and from an artifact to rows computed on a device. Implements the traits of
+//! `contract` and knows neither `engine` nor `server`.
+
+pub mod artifact;
+pub mod device;
+mod error;
+pub mod import;
+pub mod neural;
+pub mod table;
+
+pub use error::{Error, Result};
