@@ -100,10 +100,8 @@ impl Head {
         wanted: &[String],
     ) -> Result<Vec<Tensor>, InputError> {
         let all = || signature.outputs.iter().map(|spec| &spec.name);
-        let unknown = |name: &String| InputError::UnknownOutput {
-            name: name.clone(),
-            expected: signature.describe_outputs(),
-        };
+        let unknown =
+            |name: &String| InputError::UnknownOutput { name: name.clone(), expected: signature.describe_outputs() };
         if let Some(name) = wanted.iter().find(|name| !all().any(|known| known == *name)) {
             return Err(unknown(name));
         }

@@ -81,19 +81,24 @@ impl MlpShape {
         parameters
     }
 
-    /// The same function with at least `outputs` scores per row; the added ones are zero.
+    /// The same function with at least `least` units in every layer; the added ones are zero and stay so.
     #[must_use]
-    pub(crate) fn padded(&self, parameters: &[f32], outputs: usize) -> (Self, Vec<f32>) {
-        let wide = Self { outputs: outputs.max(self.outputs), ..self.clone() };
+    pub(crate) fn padded(&self, parameters: &[f32], least: usize) -> (Self, Vec<f32>) {
+        let wide = Self {
+            inputs: self.inputs,
+            hidden: self.hidden.iter().map(|units| (*units).max(least)).collect(),
+            outputs: self.outputs.max(least),
+        };
         let mut padded = Vec::with_capacity(wide.parameters());
         for (from, to) in self.layers().iter().zip(wide.layers()) {
             for row in 0..from.inputs {
                 let start = from.weight.start + row * from.outputs;
                 padded.extend_from_slice(&parameters[start..start + from.outputs]);
-                padded.resize(padded.len() + to.outputs - from.outputs, 0.0);
+                padded.resize(to.weight.start + (row + 1) * to.outputs, 0.0);
             }
+            padded.resize(to.bias.start, 0.0);
             padded.extend_from_slice(&parameters[from.bias.clone()]);
-            padded.resize(padded.len() + to.outputs - from.outputs, 0.0);
+            padded.resize(to.bias.end, 0.0);
         }
         (wide, padded)
     }
@@ -122,9 +127,8 @@ impl Mlp {
     /// The same perceptron as leaves of an autodiff graph.
     #[must_use]
     pub(crate) fn tracked(self) -> Self {
-        let track = |(weight, bias): (Tensor<2>, Tensor<1>)| {
-            (weight.autodiff().require_grad(), bias.autodiff().require_grad())
-        };
+        let track =
+            |(weight, bias): (Tensor<2>, Tensor<1>)| (weight.autodiff().require_grad(), bias.autodiff().require_grad());
         Self { layers: self.layers.into_iter().map(track).collect() }
     }
 
@@ -227,9 +231,10 @@ mod tests {
     #[test]
     fn padding_adds_zero_scores_and_changes_no_other() {
         let shape = shape();
-        let parameters = shape.initial_parameters(1);
+        let mut parameters = shape.initial_parameters(1);
+        parameters.iter_mut().enumerate().for_each(|(i, value)| *value += (i as f32).cos() / 10.0);
         let (wide, padded) = shape.padded(&parameters, 4);
-        assert_eq!(padded.len(), wide.parameters());
+        assert_eq!((wide.hidden.as_slice(), padded.len()), ([4, 4].as_slice(), wide.parameters()));
         let row = [0.3, -0.2, 0.9];
         let scores = by_hand(&wide, &padded, &row);
         assert_eq!(scores, [by_hand(&shape, &parameters, &row)[0], 0.0, 0.0, 0.0]);

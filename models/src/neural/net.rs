@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use contract::{
-    Cost, DataType, Device, DeviceKind, Golden, InputError, Invariance, Model, Replica, RowBlock, RunError, Signature, Tensor,
+    Cost, DataType, Device, DeviceKind, Golden, InputError, Invariance, Model, Replica, RowBlock, RunError, Signature,
+    Tensor,
 };
 
+use super::place::to_burn;
 use super::{head::Head, mlp::MlpShape, replica::NetReplica};
-use crate::{device::to_burn, table::Encoders};
+use crate::table::Encoders;
 
 /// Row counts that devices compile for. Twice the rows cost a GPU about the same until it is full, so powers of two waste
 /// little and keep the number of kernels to warm small.
@@ -137,7 +139,13 @@ impl TableNet {
     }
 
     /// The only input of an import, checked.
-    fn encode_plain(&self, name: &str, width: usize, inputs: &[Tensor], rows: &mut RowBlock) -> Result<usize, InputError> {
+    fn encode_plain(
+        &self,
+        name: &str,
+        width: usize,
+        inputs: &[Tensor],
+        rows: &mut RowBlock,
+    ) -> Result<usize, InputError> {
         let expected = || self.signature.describe_inputs();
         if let Some(other) = inputs.iter().find(|input| input.name() != name) {
             return Err(InputError::UnknownInput { name: other.name().to_owned(), expected: expected() });

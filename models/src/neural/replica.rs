@@ -1,9 +1,9 @@
 //! The device half of a served net: one upload, one read-back a batch, two batches in flight.
 //!
 //! On a GPU a batch is padded to its bucket, whose kernels were compiled by warming. On the CPU nothing is compiled, so only
-//! what reproducibility needs is added: a batch is at least two rows and a net gives at least two scores, because for
-//! one row or one column the matrix product takes another path with another order of additions. So a row's answer is the
-//! same bits in any batch there (`Invariance::Exact`; see `net` for the limits and the test).
+//! what reproducibility needs is added: a batch has at least two rows and a layer at least two units, because for one
+//! row or one column the matrix product takes another path with another order of additions. So a row's answer is the same
+//! bits in any batch there (`Invariance::Exact`; see `net` for the limits, and the test `replica` for the proof).
 
 use std::collections::VecDeque;
 
@@ -18,7 +18,7 @@ use super::{
 /// Batches that may be submitted and not yet collected.
 const IN_FLIGHT: usize = 2;
 
-/// Rows and scores that keep the CPU's matrix product on its general path.
+/// Rows and units that keep the CPU's matrix product on its general path.
 const LEAST_ON_CPU: usize = 2;
 
 pub(crate) struct NetReplica {
