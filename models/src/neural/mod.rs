@@ -20,7 +20,6 @@ mod loss;
 pub mod metrics;
 mod mlp;
 mod net;
-mod place;
 mod prepare;
 mod provenance;
 mod replica;

@@ -3,13 +3,11 @@
 use std::sync::Arc;
 
 use contract::{
-    Cost, DataType, Device, DeviceKind, Golden, InputError, Invariance, Model, Replica, RowBlock, RunError, Signature,
-    Tensor,
+    Cost, DataType, Device, Golden, InputError, Invariance, Model, Replica, RowBlock, RunError, Signature, Tensor,
 };
 
-use super::place::to_burn;
 use super::{head::Head, mlp::MlpShape, replica::NetReplica};
-use crate::table::Encoders;
+use crate::{device::to_burn, table::Encoders};
 
 /// Row counts that devices compile for. Twice the rows cost a GPU about the same until it is full, so powers of two waste
 /// little and keep the number of kernels to warm small.
@@ -213,11 +211,8 @@ impl Model for TableNet {
     }
 
     fn place(&self, device: &Device) -> Result<Box<dyn Replica>, RunError> {
-        let burn = match device.kind {
-            DeviceKind::Cpu => burn::tensor::Device::flex(),
-            DeviceKind::Wgpu | DeviceKind::Vulkan | DeviceKind::Cuda => to_burn(device)
-                .map_err(|error| RunError::DeviceLost { device: device.to_string(), reason: error.to_string() })?,
-        };
+        let burn = to_burn(device)
+            .map_err(|error| RunError::DeviceLost { device: device.to_string(), reason: error.to_string() })?;
         let Weights { shape, parameters } = &*self.weights;
         Ok(Box::new(NetReplica::new(shape, parameters, device, burn)))
     }

@@ -15,13 +15,13 @@ use super::{
     fit::{FitJob, Fitted, TrainControl, fit},
     head::Head,
     mlp::MlpShape,
-    place::to_burn,
     prepare::{Prepared, prepare},
     save::save,
     settings::MlpSettings,
 };
 use crate::{
     Error, Result,
+    device::to_burn,
     table::{EncoderOptions, TableOptions},
 };
 

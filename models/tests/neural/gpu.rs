@@ -12,9 +12,9 @@ use crate::{
 
 /// The first wgpu adapter that can be used.
 fn adapter() -> Option<Device> {
-    let usable = models::device::list().into_iter().find(|report| {
-        report.device.kind == DeviceKind::Wgpu && report.unusable.is_none()
-    });
+    let usable = models::device::list()
+        .into_iter()
+        .find(|report| report.device.kind == DeviceKind::Wgpu && report.unusable.is_none());
     if usable.is_none() {
         println!("skipped: no wgpu adapter on this machine (Debian's mesa-vulkan-drivers has a software one)");
     }

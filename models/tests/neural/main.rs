@@ -2,6 +2,7 @@
 //!
 //! One binary for all of them, because linking burn takes most of their time.
 
+mod gpu;
 mod import;
 mod replica;
 mod serve;
