@@ -1,5 +1,6 @@
 //! Jobs with real child processes: a shell script in the place of `emberline train`, or this test binary itself.
 #![cfg(unix)]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "the helpers are part of the tests")]
 
 use std::{
     env,
@@ -11,7 +12,11 @@ use std::{
 use contract::TrainEvent;
 use engine::{
     Error,
-    jobs::{JOB_VARIABLE, JobState, JobStatus, Jobs, JobsSettings, on_parent_end},
+    jobs::{
+        JOB_VARIABLE,
+        JobState::{Cancelled, Failed, Queued, Running, Succeeded},
+        JobStatus, Jobs, JobsSettings, on_parent_end,
+    },
 };
 use tokio::runtime::{Handle, Runtime};
 
@@ -80,7 +85,7 @@ async fn tells_what_the_child_tells_and_tolerates_the_rest() {
     }
     assert_eq!(told, ["started 2", "epoch 1 0.25 true", "epoch 2 0.25 true", "registered wine 3"]);
     let status = jobs.wait(&id).await.unwrap();
-    assert_eq!((status.state, status.error.as_deref()), (JobState::Succeeded, None));
+    assert_eq!((status.state, status.error.as_deref()), (Succeeded, None));
     assert_eq!((status.model.as_deref(), status.version), (Some("wine"), Some(3)));
     assert_eq!((status.epoch.unwrap().epoch, status.epochs), (2, Some(2)));
     let log = String::from_utf8_lossy(&fs_err::read(&status.log).unwrap()).into_owned();
@@ -99,7 +104,7 @@ async fn a_failure_is_a_sentence() {
     ];
     for (mode, sentence) in cases {
         let (status, _) = run(mode).await;
-        assert_eq!((status.state, status.error.as_deref()), (JobState::Failed, Some(sentence)), "{mode}");
+        assert_eq!((status.state, status.error.as_deref()), (Failed, Some(sentence)), "{mode}");
     }
 }
 
@@ -111,7 +116,7 @@ async fn a_binary_that_cannot_be_started_is_the_jobs_failure() {
     for _ in 0..2 {
         let id = jobs.start(Vec::new()).unwrap();
         let status = jobs.wait(&id).await.unwrap();
-        assert_eq!((status.state, status.started_at), (JobState::Failed, None));
+        assert_eq!((status.state, status.started_at), (Failed, None));
         assert!(status.error.unwrap().starts_with("cannot start /absent/emberline: "));
     }
     assert!(matches!(jobs.get("x"), Err(Error::UnknownJob { .. })));
@@ -149,12 +154,12 @@ fn a_cancelled_job_may_keep_its_best() {
             jobs.start(words(&["becomes", binary.to_str().unwrap(), "a_cancelled_job_may_keep_its_best"])).unwrap();
         let mut events = jobs.subscribe(&id).unwrap();
         assert!(matches!(events.next().await, Some(TrainEvent::Started { .. })));
-        assert_eq!(jobs.get(&id).unwrap().state, JobState::Running);
+        assert_eq!(jobs.get(&id).unwrap().state, Running);
         jobs.cancel(&id).unwrap();
         let status = jobs.wait(&id).await.unwrap();
-        assert_eq!((status.state, status.version, status.error), (JobState::Cancelled, Some(8), None));
+        assert_eq!((status.state, status.version, status.error), (Cancelled, Some(8), None));
         jobs.cancel(&id).unwrap();
-        assert_eq!(jobs.get(&id).unwrap().state, JobState::Cancelled);
+        assert_eq!(jobs.get(&id).unwrap().state, Cancelled);
     });
 }
 
@@ -168,7 +173,7 @@ async fn a_cancelled_job_that_does_not_end_is_killed() {
     let ids = processes(&file);
     let begin = Instant::now();
     jobs.cancel(&id).unwrap();
-    assert_eq!(jobs.wait(&id).await.unwrap().state, JobState::Cancelled);
+    assert_eq!(jobs.wait(&id).await.unwrap().state, Cancelled);
     assert!(begin.elapsed() >= Duration::from_millis(100));
     until("the whole group is gone", || !ids.iter().any(|id| runs(*id)));
 }
@@ -180,7 +185,6 @@ async fn jobs_wait_for_their_turn() {
     let gate = directory.path().join("gate");
     let ids: Vec<_> = (0..4).map(|_| jobs.start(words(&["waits", gate.to_str().unwrap()])).unwrap()).collect();
     let states = || jobs.list().into_iter().map(|job| job.state).collect::<Vec<_>>();
-    use JobState::{Cancelled, Queued, Running, Succeeded};
     until("the first runs", || states() == [Running, Queued, Queued, Queued]);
     jobs.cancel(&ids[1]).unwrap();
     assert_eq!(states(), [Running, Cancelled, Queued, Queued]);
@@ -222,7 +226,7 @@ fn children_go_with_the_control_runtime() {
     let ids = processes(&file);
     drop(control);
     until("the whole group is gone", || !ids.iter().any(|id| runs(*id)));
-    assert_eq!(jobs.get(&id).unwrap().state, JobState::Cancelled);
+    assert_eq!(jobs.get(&id).unwrap().state, Cancelled);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -236,7 +240,7 @@ async fn shutting_down_ends_all_and_takes_no_more() {
     jobs.shutdown(Duration::from_millis(50)).await;
     assert!(!ids.iter().any(|id| runs(*id)));
     for id in [running, waiting] {
-        assert_eq!(jobs.get(&id).unwrap().state, JobState::Cancelled);
+        assert_eq!(jobs.get(&id).unwrap().state, Cancelled);
     }
     assert!(matches!(jobs.start(words(&["success"])), Err(Error::ShuttingDown)));
 }
@@ -253,7 +257,7 @@ fn watches_its_parent(directory: &Path) {
 
 #[test]
 fn a_child_notices_that_its_parent_was_killed() {
-    const NAME: &str = "a_child_notices_that_its_parent_was_killed";
+    let name = "a_child_notices_that_its_parent_was_killed";
     let binary = env::current_exe().unwrap();
     if let Ok(directory) = env::var(PARENT_DIRECTORY) {
         let directory = PathBuf::from(directory);
@@ -262,14 +266,14 @@ fn a_child_notices_that_its_parent_was_killed() {
         }
         let control = Runtime::new().unwrap();
         let jobs = Jobs::new(settings(&directory), control.handle().clone()).unwrap();
-        let id = jobs.start(words(&["becomes", binary.to_str().unwrap(), NAME])).unwrap();
+        let id = jobs.start(words(&["becomes", binary.to_str().unwrap(), name])).unwrap();
         control.block_on(jobs.wait(&id)).unwrap();
         return;
     }
     assert!(!on_parent_end(|| ()).unwrap(), "this process is nobody's job");
     let directory = tempfile::tempdir().unwrap();
     let mut command = Command::new(&binary);
-    command.args(["--exact", NAME, "--nocapture"]).env(PARENT_DIRECTORY, directory.path()).stdout(Stdio::null());
+    command.args(["--exact", name, "--nocapture"]).env(PARENT_DIRECTORY, directory.path()).stdout(Stdio::null());
     let mut parent = command.spawn().unwrap();
     until("the child runs", || directory.path().join("child-runs").exists());
     assert!(!directory.path().join("parent-gone").exists());

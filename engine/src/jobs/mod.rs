@@ -174,11 +174,7 @@ impl Jobs {
 
     /// Takes no more jobs, cancels all, waits up to `grace` for them to end and kills the rest.
     pub async fn shutdown(&self, grace: Duration) {
-        let mut state = self.shared.state.lock();
-        state.closed = true;
-        let waiting = std::mem::take(&mut state.waiting);
-        let jobs: Vec<_> = state.jobs.values().cloned().collect();
-        drop(state);
+        let (waiting, jobs) = self.shared.state.lock().close();
         for job in waiting {
             job.end(JobState::Cancelled, None);
         }
@@ -239,6 +235,13 @@ impl Drop for Shared {
 }
 
 impl State {
+    /// Lets no more jobs in; those that waited, and all that are remembered.
+    fn close(&mut self) -> (VecDeque<Arc<Job>>, Vec<Arc<Job>>) {
+        self.closed = true;
+        (std::mem::take(&mut self.waiting), self.jobs.values().cloned().collect())
+    }
+
+    /// Forgets the oldest jobs that have ended.
     fn forget_old(&mut self) {
         let ended: Vec<_> =
             self.jobs.values().filter(|job| job.status().state.is_final()).map(|job| job.id().to_owned()).collect();

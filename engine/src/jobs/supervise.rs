@@ -92,7 +92,9 @@ async fn supervise(
     let drained = timeout(DRAIN, async {
         while output.open {
             let line = output.next_or_end().await;
-            line.iter().for_each(|line| take_line(job, &mut log, line));
+            if let Some(line) = line {
+                take_line(job, &mut log, &line);
+            }
         }
     });
     if drained.await.is_err() {
@@ -141,14 +143,12 @@ impl Output {
 
 /// Takes an event over; whatever else a library may print on standard output goes to the log.
 fn take_line(job: &Job, log: &mut fs_err::File, line: &[u8]) {
-    match serde_json::from_slice::<TrainEvent>(line) {
-        Ok(event) => job.take(event),
-        Err(_) => {
-            let written = log.write_all(line).and_then(|()| log.write_all(b"\n"));
-            if let Err(error) = written {
-                tracing::warn!(job = job.id(), %error, "cannot write to the log of a job");
-            }
-        }
+    if let Ok(event) = serde_json::from_slice::<TrainEvent>(line) {
+        return job.take(event);
+    }
+    let written = log.write_all(line).and_then(|()| log.write_all(b"\n"));
+    if let Err(error) = written {
+        tracing::warn!(job = job.id(), %error, "cannot write to the log of a job");
     }
 }
 

@@ -15,7 +15,7 @@ pub(super) const PART_BYTES: usize = 8 << 20;
 /// Ending of a download under way.
 const PARTIAL: &str = ".part";
 /// A partial download this old belongs to a process that ended.
-const PARTIAL_AGE: Duration = Duration::from_secs(3600);
+const PARTIAL_AGE: Duration = Duration::from_hours(1);
 
 /// A file of an artifact with the SHA-256 of its content.
 pub(super) struct FileDigest {

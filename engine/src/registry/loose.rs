@@ -14,7 +14,7 @@ use super::{House, database::Database, now};
 use crate::Result;
 
 /// How often an uploading process says that it is alive.
-const ALIVE_EVERY: Duration = Duration::from_secs(60);
+const ALIVE_EVERY: Duration = Duration::from_mins(1);
 
 /// Notes that an upload to `location` begins.
 pub(super) async fn reserve(database: &Database, location: &str) -> Result<()> {
@@ -56,9 +56,14 @@ pub(super) async fn discard(connection: &mut SqliteConnection, location: &str) -
 }
 
 impl House {
-    /// Gives an upload up: marks it and removes its files.
+    /// Gives an upload up: marks it and removes its files, unless a version owns them: a commit may have been done
+    /// although the database answered with an error.
     pub(super) async fn abandon(&self, location: &str) -> Result<()> {
         let mut transaction = self.database.write().await?;
+        let select = "SELECT EXISTS (SELECT 1 FROM versions WHERE location = ?1)";
+        if sqlx::query_scalar(select).bind(location).fetch_one(&mut *transaction).await? {
+            return Ok(());
+        }
         discard(&mut transaction, location).await?;
         transaction.commit().await?;
         self.remove_discarded(location).await

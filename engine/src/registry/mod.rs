@@ -224,7 +224,12 @@ impl Registry {
     /// Closes the database's connections and waits for that. Later calls fail.
     pub async fn close(&self) {
         // It fails only if the control runtime is gone, and the connections with it.
-        let _ = self.run(async move |house| Ok(house.database.close().await)).await;
+        let _ = self
+            .run(async move |house| {
+                house.database.close().await;
+                Ok(())
+            })
+            .await;
     }
 
     /// Runs `work` on the control runtime to its end, whether or not the caller still waits.

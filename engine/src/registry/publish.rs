@@ -30,10 +30,10 @@ impl House {
         let location = format!("{name}/{}", uuid::Uuid::now_v7());
         loose::reserve(&self.database, &location).await?;
         let result = self.upload_and_commit(name, &location, directory, &json, metadata, actor).await;
-        if result.is_err() {
-            if let Err(error) = self.abandon(&location).await {
-                tracing::warn!(location, %error, "cannot remove the files of a failed publish; a later sweep does");
-            }
+        if result.is_err()
+            && let Err(error) = self.abandon(&location).await
+        {
+            tracing::warn!(location, %error, "cannot remove the files of a failed publish; a later sweep does");
         }
         result
     }

@@ -151,6 +151,15 @@ async fn a_publisher_that_was_swept_makes_no_version() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_version_keeps_its_files_whatever_its_publisher_was_told() {
+    let bench = bench().await;
+    let version = bench.publish("wine", "a").await;
+    let places: Vec<_> = version.location.rsplitn(3, '/').take(2).collect();
+    bench.registry.house.abandon(&format!("{}/{}", places[1], places[0])).await.unwrap();
+    assert!(bench.registry.fetch(&version).await.unwrap().join("weights.bin").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn files_that_could_not_be_removed_are_swept_later() {
     let bench = bench().await;
     bench.publish("wine", "a").await;
@@ -159,8 +168,8 @@ async fn files_that_could_not_be_removed_are_swept_later() {
     let location = bench.registry.version("wine", 1).await.unwrap().location;
     let mut transaction = bench.registry.house.database.write().await.unwrap();
     sqlx::query("DELETE FROM versions WHERE version = 1").execute(&mut *transaction).await.unwrap();
-    let location = location.rsplitn(3, '/').take(2).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join("/");
-    loose::discard(&mut transaction, &location).await.unwrap();
+    let places: Vec<_> = location.rsplitn(3, '/').take(2).collect();
+    loose::discard(&mut transaction, &format!("{}/{}", places[1], places[0])).await.unwrap();
     transaction.commit().await.unwrap();
     assert_eq!(bench.places(), 2);
     Registry::open(settings(bench.directory.path()), Handle::current()).await.unwrap();
@@ -216,4 +225,22 @@ async fn an_artifact_that_is_gone_is_an_error_that_names_it() {
     assert!(matches!(refusal, Error::Open(contract::OpenError::Read { .. })), "{refusal}");
     let foreign = ModelVersion { location: "file:///etc/wine/x".to_owned(), ..version };
     assert!(matches!(bench.registry.fetch(&foreign).await, Err(Error::BadRequest(_))));
+}
+
+#[test]
+fn all_work_is_done_by_the_control_runtime() {
+    let control = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    // A caller whose runtime has no timer, no I/O and no thread to spare.
+    let caller = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let source = directory.path().join("source");
+    fs_err::create_dir_all(&source).unwrap();
+    fs_err::write(source.join("weights.bin"), b"a").unwrap();
+    caller.block_on(async {
+        let registry = Registry::open(settings(directory.path()), control.handle().clone()).await.unwrap();
+        let version = registry.publish("wine", &source, VersionMetadata::new("mlp")).await.unwrap();
+        assert_eq!(registry.models().await.unwrap()[0].versions, [version]);
+        registry.close().await;
+        assert!(matches!(registry.generation().await, Err(Error::Database(sqlx::Error::PoolClosed))));
+    });
 }
