@@ -31,8 +31,8 @@ pub(crate) fn describe() -> Result<Machine> {
 }
 
 fn output(program: &str, arguments: &[&str]) -> String {
-    Command::new(program).args(arguments).output().map_or_else(
-        |_| "unknown".to_owned(),
-        |output| String::from_utf8_lossy(&output.stdout).trim().to_owned(),
-    )
+    Command::new(program)
+        .args(arguments)
+        .output()
+        .map_or_else(|_| "unknown".to_owned(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

@@ -32,10 +32,13 @@ fn provide_vulkan() {
     }
     say("no Vulkan driver found: installing Mesa's software driver (mesa-vulkan-drivers) for the GPU tests");
     let mut installed = apt(&["update", "-qq"]);
-    installed = installed.and_then(|()| apt(&["install", "-y", "-qq", "--no-install-recommends", "mesa-vulkan-drivers", "libvulkan1"]));
+    installed = installed
+        .and_then(|()| apt(&["install", "-y", "-qq", "--no-install-recommends", "mesa-vulkan-drivers", "libvulkan1"]));
     if let Err(error) = installed {
-        say(&format!("could not install it ({error:#}): the GPU tests will be skipped. \
-             To run them: sudo apt-get install mesa-vulkan-drivers libvulkan1"));
+        say(&format!(
+            "could not install it ({error:#}): the GPU tests will be skipped. \
+             To run them: sudo apt-get install mesa-vulkan-drivers libvulkan1"
+        ));
     }
 }
 

@@ -105,9 +105,8 @@ fn beside_us() -> Result<PathBuf> {
 /// The net of the request path's figures: 30 → 64 → 1 with ReLU, weights from a fixed seed.
 fn write_weights(path: &Path) -> Result<()> {
     let mut random = ChaCha8Rng::seed_from_u64(0);
-    let mut values = |count: usize, scale: f32| -> Vec<f32> {
-        (0..count).map(|_| (random.random::<f32>() - 0.5) * scale).collect()
-    };
+    let mut values =
+        |count: usize, scale: f32| -> Vec<f32> { (0..count).map(|_| (random.random::<f32>() - 0.5) * scale).collect() };
     let tensors = [
         ("W1", vec![FEATURES, HIDDEN], values(FEATURES * HIDDEN, 0.7)),
         ("b1", vec![HIDDEN], vec![0.0; HIDDEN]),
