@@ -1,1 +1,7 @@
-//! The protocols: HTTP today, each resource in a file of its own, over the engine. It knows no GPU crate.
+//! HTTP, settings, wire formats and errors over the engine.
+
+mod error;
+pub mod settings;
+pub mod wire;
+
+pub use error::ApiError;

@@ -200,8 +200,8 @@ pub struct ServerSettings {
     #[arg(long, env = "EMBERLINE_MAX_BATCH_ROWS", value_name = "ROWS", default_value = "512")]
     pub max_batch_rows: usize,
 
-    /// Longest time a row waits for others to fill its batch
-    #[arg(long, env = "EMBERLINE_MAX_QUEUE_DELAY", value_name = "TIME", default_value = "200us", value_parser = parse_duration)]
+    /// Longest time an idle device waits for a batch to fill; 0 never lets it wait
+    #[arg(long, env = "EMBERLINE_MAX_QUEUE_DELAY", value_name = "TIME", default_value = "0", value_parser = parse_duration)]
     #[serde(with = "units::duration")]
     pub max_queue_delay: Duration,
 
