@@ -77,7 +77,7 @@ pub enum ApiError {
     #[error("not ready: {reason}")]
     NotReady {
         /// Why.
-        reason: &'static str,
+        reason: String,
     },
 }
 
