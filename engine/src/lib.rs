@@ -8,7 +8,7 @@ pub mod jobs;
 pub mod monitor;
 pub mod registry;
 pub mod serve;
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
 pub use error::{Error, Result};
