@@ -147,7 +147,7 @@ fn run_with(arguments: &Arguments, tell: &mut dyn FnMut(&TrainEvent) -> Result<(
     stop_on_interrupt(control.handle(), &stop);
     // A job whose server is gone is nobody's: it keeps the best so far and ends.
     let parent_gone = Arc::clone(&stop);
-    on_parent_end(move || parent_gone.store(true, Ordering::Relaxed));
+    on_parent_end(move || parent_gone.store(true, Ordering::Relaxed))?;
 
     let home = std::path::absolute(arguments.stores.home()?)?;
     let scratch = tempfile::tempdir()?;

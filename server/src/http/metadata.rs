@@ -44,7 +44,8 @@ struct TensorMetadata<'a> {
 
 impl<'a> TensorMetadata<'a> {
     fn of(specs: &'a [TensorSpec]) -> Vec<Self> {
-        let one = |spec: &'a TensorSpec| Self { name: &spec.name, datatype: spec.datatype.name(), shape: spec.oip_shape() };
+        let one =
+            |spec: &'a TensorSpec| Self { name: &spec.name, datatype: spec.datatype.name(), shape: spec.oip_shape() };
         specs.iter().map(one).collect()
     }
 }

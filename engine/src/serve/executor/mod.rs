@@ -145,7 +145,13 @@ impl Executor {
 
     /// Runs rows on a lane. Gives up nothing at the deadline by itself while the device is busy: the caller puts a timeout
     /// around, and dropping the future cancels what has not reached the device.
-    pub(super) async fn run(&self, lane: LaneId, class: usize, rows: RowBlock, deadline: Instant) -> Result<RowBlock, Refused> {
+    pub(super) async fn run(
+        &self,
+        lane: LaneId,
+        class: usize,
+        rows: RowBlock,
+        deadline: Instant,
+    ) -> Result<RowBlock, Refused> {
         let permit = self.admit(rows.rows(), deadline)?;
         let (sender, answer) = oneshot::channel();
         let reply = Waiter::new(sender, permit);
