@@ -123,7 +123,7 @@ impl Serving {
         self.inner.executors.iter().find_map(|executor| executor.failure())
     }
 
-    pub(super) fn is_closing(&self) -> bool {
+    pub(crate) fn is_closing(&self) -> bool {
         self.inner.closing.load(Ordering::Acquire)
     }
 
