@@ -271,3 +271,6 @@ impl AnswerCache {
         self.outcomes.weight()
     }
 }
+
+#[cfg(test)]
+mod tests;

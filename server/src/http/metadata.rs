@@ -77,5 +77,5 @@ async fn ready(state: Shared, request: HttpRequest) -> Answer {
     state.ready()?;
     let (name, selector) = named_model(&request)?;
     let deployment = state.engine.deployment(&name, &selector)?;
-    Ok(HttpResponse::Ok().json(serde_json::json!({ "name": deployment.name(), "ready": true })))
+    Ok(HttpResponse::Ok().json(serde_json::json!({ "name": deployment.name().as_ref(), "ready": true })))
 }
