@@ -121,9 +121,9 @@ impl Checkpoint {
         let damaged = |expected: &str, got: String| {
             Error::Open(OpenError::Content { path: path.clone(), expected: expected.to_owned(), got })
         };
-        let tensors =
-            SafeTensors::deserialize(&bytes).map_err(|error| damaged("a checkpoint", error.to_string()))?;
-        let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|error| damaged("a checkpoint", error.to_string()))?;
+        let tensors = SafeTensors::deserialize(&bytes).map_err(|error| damaged("a checkpoint", error.to_string()))?;
+        let (_, metadata) =
+            SafeTensors::read_metadata(&bytes).map_err(|error| damaged("a checkpoint", error.to_string()))?;
         let header = metadata.metadata().as_ref().and_then(|entries| entries.get(HEADER_KEY));
         let header = header.ok_or_else(|| damaged("a checkpoint", "safetensors of another kind".to_owned()))?;
         let header: Header =
@@ -139,7 +139,9 @@ impl Checkpoint {
             )));
         }
         let read = |name: &str| {
-            let tensor = tensors.tensor(name).map_err(|_| damaged(&format!("tensor '{name}'"), "none of this name".to_owned()))?;
+            let tensor = tensors
+                .tensor(name)
+                .map_err(|_| damaged(&format!("tensor '{name}'"), "none of this name".to_owned()))?;
             if tensor.dtype() != Dtype::F32 || tensor.shape() != [parameters] {
                 let got = format!("{:?} {:?}", tensor.dtype(), tensor.shape());
                 return Err(damaged(&format!("tensor '{name}' F32 [{parameters}]"), got));

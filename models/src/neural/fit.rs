@@ -194,10 +194,8 @@ impl<'a> Run<'a> {
         let started = Instant::now();
         let rows = training.targets.len();
         let steps = rows.div_ceil(job.settings.batch_size.max(1)).max(1);
-        let optimizer = AdamWConfig::new()
-            .with_epsilon(1e-8)
-            .with_weight_decay(job.settings.weight_decay as f32)
-            .build();
+        let optimizer =
+            AdamWConfig::new().with_epsilon(1e-8).with_weight_decay(job.settings.weight_decay as f32).build();
         let width = job.shape.inputs;
         Self {
             job,
@@ -274,8 +272,7 @@ impl<'a> Run<'a> {
         let mut order = self.sampler.order(epoch, self.targets.dims()[0]);
         order.truncate(rows);
         let order: Tensor<1, Int> = Tensor::from_data(TensorData::new(order, [rows]), job.device);
-        let mut masks =
-            self.sampler.masks(epoch, &job.shape.hidden, job.settings.dropout, job.device, job.on_host);
+        let mut masks = self.sampler.masks(epoch, &job.shape.hidden, job.settings.dropout, job.device, job.on_host);
         let mut total = Tensor::<1>::zeros([1], job.device);
         for step in 0..self.steps {
             let picked = order.clone().slice([step * self.batch..(step + 1) * self.batch]);

@@ -107,7 +107,10 @@ mod tests {
     }
 
     fn assert_close(got: f32, expected: f64, context: &str) {
-        assert!((f64::from(got) - expected).abs() <= 1e-6 * expected.abs().max(1.0), "{context}: {got}, not {expected}");
+        assert!(
+            (f64::from(got) - expected).abs() <= 1e-6 * expected.abs().max(1.0),
+            "{context}: {got}, not {expected}"
+        );
     }
 
     #[test]
@@ -115,7 +118,9 @@ mod tests {
         // Inside the range, outside of it on both sides, at its bounds, and at every kink.
         let scores = [-3.0_f32, -1.5, -1.0, -0.3, 0.0, 0.4, 1.0, 1.25, 2.0, 6.0];
         for label in [-1.5_f32, -1.0, 0.4, 1.0, 1.25] {
-            for loss in [LossKind::Squared, LossKind::Classic, LossKind::Quantile(0.2), LossKind::Hinge, LossKind::Logistic] {
+            for loss in
+                [LossKind::Squared, LossKind::Classic, LossKind::Quantile(0.2), LossKind::Hinge, LossKind::Logistic]
+            {
                 let label = match loss {
                     LossKind::Hinge | LossKind::Logistic => label.signum(),
                     _ => label,
@@ -124,7 +129,11 @@ mod tests {
                 for (index, score) in scores.iter().enumerate() {
                     let (p, y) = (f64::from(*score), f64::from(label));
                     assert_close(losses[index], loss.value(p, y, RANGE), &format!("{loss} at p={p}, y={y}"));
-                    assert_close(gradients[index], loss.gradient(p, y, RANGE), &format!("slope of {loss} at p={p}, y={y}"));
+                    assert_close(
+                        gradients[index],
+                        loss.gradient(p, y, RANGE),
+                        &format!("slope of {loss} at p={p}, y={y}"),
+                    );
                 }
             }
         }

@@ -85,7 +85,10 @@ pub fn classification(probabilities: &[f32], classes: usize, labels: &[usize]) -
         metrics.set("roc_auc", known.iter().sum::<f64>() / known.len() as f64);
         let absent = areas.len() - known.len();
         if absent > 0 {
-            metrics.notes.push(format!("roc_auc is the mean over {} of {classes} classes: no held-out row is of the other {absent}", known.len()));
+            metrics.notes.push(format!(
+                "roc_auc is the mean over {} of {classes} classes: no held-out row is of the other {absent}",
+                known.len()
+            ));
         }
     }
     metrics
@@ -157,7 +160,8 @@ mod tests {
         let metrics = classification(&[0.1, 0.9, 0.6, 0.4, 0.6, 0.4, 0.9, 0.1], 2, &[1, 1, 0, 0]);
         assert_eq!(metrics.values["accuracy"], 0.75);
         assert!((metrics.values["roc_auc"] - 3.5 / 4.0).abs() < 1e-12);
-        let expected = -((0.9_f32 as f64).ln() + (0.4_f32 as f64).ln() + (0.6_f32 as f64).ln() + (0.9_f32 as f64).ln()) / 4.0;
+        let expected =
+            -((0.9_f32 as f64).ln() + (0.4_f32 as f64).ln() + (0.6_f32 as f64).ln() + (0.9_f32 as f64).ln()) / 4.0;
         assert!((metrics.values["log_loss"] - expected).abs() < 1e-12);
     }
 

@@ -122,9 +122,8 @@ impl Mlp {
     /// The same perceptron as leaves of an autodiff graph.
     #[must_use]
     pub(crate) fn tracked(self) -> Self {
-        let track = |(weight, bias): (Tensor<2>, Tensor<1>)| {
-            (weight.autodiff().require_grad(), bias.autodiff().require_grad())
-        };
+        let track =
+            |(weight, bias): (Tensor<2>, Tensor<1>)| (weight.autodiff().require_grad(), bias.autodiff().require_grad());
         Self { layers: self.layers.into_iter().map(track).collect() }
     }
 

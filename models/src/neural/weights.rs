@@ -40,11 +40,8 @@ pub(crate) fn write(shape: &MlpShape, parameters: &[f32]) -> Result<Vec<u8>, Str
 /// # Errors
 /// [`OpenError::Content`] when the bytes are not safetensors or the layers do not fit together.
 pub(crate) fn read(bytes: &[u8], path: &Path) -> Result<(MlpShape, Vec<f32>), OpenError> {
-    let content = |expected: &str, got: String| OpenError::Content {
-        path: path.to_owned(),
-        expected: expected.to_owned(),
-        got,
-    };
+    let content =
+        |expected: &str, got: String| OpenError::Content { path: path.to_owned(), expected: expected.to_owned(), got };
     let tensors = SafeTensors::deserialize(bytes).map_err(|error| content("safetensors", error.to_string()))?;
     if tensors.is_empty() || !tensors.len().is_multiple_of(2) {
         return Err(content("a weight and a bias for each layer", format!("{} tensors", tensors.len())));
@@ -67,7 +64,11 @@ pub(crate) fn read(bytes: &[u8], path: &Path) -> Result<(MlpShape, Vec<f32>), Op
         }
         let before = *sizes.last().unwrap_or(&inputs);
         if inputs != before || units != outputs || inputs == 0 || outputs == 0 {
-            let got = format!("weight {:?} and bias {:?} in layer {layer} behind {before} values", weight.shape(), bias.shape());
+            let got = format!(
+                "weight {:?} and bias {:?} in layer {layer} behind {before} values",
+                weight.shape(),
+                bias.shape()
+            );
             return Err(content("layers that fit together", got));
         }
         if layer == 0 {
