@@ -50,15 +50,11 @@ impl<'a> Literal<'a> {
             digits += decimals;
             exponent = -i32::try_from(decimals).unwrap_or(i32::MAX);
         }
-        let mut fits = digits <= MOST_DIGITS;
         if matches!(bytes.get(scan.at), Some(b'e' | b'E')) {
             scan.at += 1;
-            match scan.exponent()? {
-                Some(written) => exponent += written,
-                None => fits = false,
-            }
+            exponent = exponent.saturating_add(scan.exponent()?);
         }
-        let decimal = fits.then_some((scan.mantissa, exponent));
+        let decimal = (digits <= MOST_DIGITS).then_some((scan.mantissa, exponent));
         Some(Self { text: &bytes[..scan.at], negative, decimal })
     }
 
@@ -158,8 +154,8 @@ impl Scan<'_> {
         }
     }
 
-    /// The exponent behind `e`: none when there is no digit, none inside when it has more than four.
-    fn exponent(&mut self) -> Option<Option<i32>> {
+    /// The exponent behind `e`, which stops growing at the largest i32; none when there is no digit.
+    fn exponent(&mut self) -> Option<i32> {
         let negative = self.bytes.get(self.at) == Some(&b'-');
         if negative || self.bytes.get(self.at) == Some(&b'+') {
             self.at += 1;
@@ -167,14 +163,10 @@ impl Scan<'_> {
         let start = self.at;
         let mut exponent = 0_i32;
         while let Some(digit @ b'0'..=b'9') = self.bytes.get(self.at) {
-            exponent = exponent.wrapping_mul(10).wrapping_add(i32::from(digit - b'0'));
+            exponent = exponent.saturating_mul(10).saturating_add(i32::from(digit - b'0'));
             self.at += 1;
         }
-        match self.at - start {
-            0 => None,
-            1..=4 => Some(Some(if negative { -exponent } else { exponent })),
-            _ => Some(None),
-        }
+        (self.at > start).then_some(if negative { -exponent } else { exponent })
     }
 }
 
@@ -222,6 +214,8 @@ mod tests {
             "1e99999",
             "1e-99999",
             "0e99999",
+            "1e99999999999",
+            "1e-99999999999",
             // Halfway between two f32, and a hair beside it.
             "1.00000005960464477539062500000000001",
             "1.000000059604644775390625",
