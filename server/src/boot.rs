@@ -9,7 +9,7 @@ use std::{
     net::{SocketAddr, ToSocketAddrs},
     sync::Arc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use actix_web::{
@@ -128,8 +128,9 @@ impl Running {
         let Self { address, handle, thread, state, grace } = self;
         state.drain();
         tracing::info!(%address, grace_seconds = grace.as_secs_f64(), "stopping");
+        let started = Instant::now();
         handle.stop(true).await;
-        state.engine.shutdown(grace).await;
+        state.engine.shutdown(grace.saturating_sub(started.elapsed())).await;
         drop(state);
         match thread.join() {
             Ok(result) => result,
@@ -164,5 +165,5 @@ async fn signal() -> io::Result<()> {
 }
 
 fn whole_seconds(grace: Duration) -> u64 {
-    grace.as_secs_f64().ceil() as u64
+    grace.as_secs() + u64::from(grace.subsec_nanos() > 0)
 }
