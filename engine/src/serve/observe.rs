@@ -1,0 +1,1 @@
+//! The one spot where serving tells the monitor what happened.
