@@ -77,7 +77,7 @@ pub enum ApiError {
     #[error("not ready: {reason}")]
     NotReady {
         /// Why.
-        reason: &'static str,
+        reason: String,
     },
 }
 
@@ -198,7 +198,7 @@ mod tests {
     fn retry_after_is_in_whole_seconds_and_never_zero() {
         let header = |retry_after: Duration| {
             let error = ApiError::from(engine::Error::Overloaded { queued: 1, limit: 1, retry_after });
-            error.error_response().headers()["retry-after"].to_str().unwrap().to_owned()
+            error.error_response().headers().get("retry-after").unwrap().to_str().unwrap().to_owned()
         };
         assert_eq!(header(Duration::from_millis(1)), "1");
         assert_eq!(header(Duration::from_millis(1001)), "2");

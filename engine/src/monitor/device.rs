@@ -1,8 +1,8 @@
 //! How busy a device is, as its executor measures it: on every device, whatever its driver tells.
 //!
 //! Busy is the time in which at least one batch was submitted and not yet read back. The executor reports each interval
-//! when it ends, in order of the ends; where intervals overlap (two batches in flight) the time is counted once. A batch
-//! that is still running is not seen yet.
+//! when it ends; where intervals overlap (two batches in flight) the time is counted once. Intervals come in the order in
+//! which their batches were submitted and ended. A batch that is still running is not seen yet.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -46,7 +46,7 @@ impl DeviceMonitor {
         self.busy_between(now.checked_sub(duration).unwrap_or(now), now);
     }
 
-    /// Records that the device worked from `start` until `end`, which lies not before the end of an earlier interval.
+    /// Records that the device worked from `start` until `end`; neither lies before that of an earlier interval.
     pub fn busy_between(&self, start: Instant, end: Instant) {
         self.busy.lock().add(start, end);
     }
@@ -194,10 +194,10 @@ mod tests {
             let start = Instant::now();
             let mut busy = BusyTime::new(start);
             let mut marks = vec![false; 0];
-            let mut end = 0;
+            let (mut from, mut end) = (0, 0);
             for (gap, length) in intervals {
                 end += gap;
-                let from = end.saturating_sub(length);
+                from = end.saturating_sub(length).max(from);
                 marks.resize(end as usize, false);
                 marks[from as usize..].fill(true);
                 busy.add(start + MS(from), start + MS(end));

@@ -71,17 +71,17 @@ fn threads_that_end_lose_nothing_and_leave_no_slot() {
     let monitor = Monitor::new();
     let version = monitor.version("m", 1);
     for round in 1..=5_u64 {
-        thread::scope(|scope| {
-            for worker in 0..8_u64 {
-                let version = &version;
-                scope.spawn(move || {
-                    for i in 0..1000 {
-                        version.record(Stage::Total, US(worker * 1000 + i));
-                        version.request(2, CacheOutcome::Off);
-                    }
-                });
-            }
+        let workers = (0..8_u64).map(|worker| {
+            let version = Arc::clone(&version);
+            thread::spawn(move || {
+                for i in 0..1000 {
+                    version.record(Stage::Total, US(worker * 1000 + i));
+                    version.request(2, CacheOutcome::Off);
+                }
+            })
         });
+        // A joined thread has given up its thread locals; one that a scope waited for may still be at it.
+        workers.collect::<Vec<_>>().into_iter().for_each(|worker| worker.join().unwrap());
         let report = version.report();
         assert_eq!((report.requests, report.rows), (round * 8000, round * 16_000));
         assert_eq!(report.stages[&Stage::Total].count, round * 8000);
@@ -200,7 +200,7 @@ fn shows_prometheus_everything_in_the_table() {
     version.request(4, CacheOutcome::Hit);
     version.failure(FailureReason::Canceled);
     version.batch(3, 4);
-    let device = monitor.device(&contract::Device::cpu());
+    let device = monitor.device(&Device::cpu());
     device.set_queue_rows(3);
     thread::sleep(sysinfo::MINIMUM_CPU_UPDATE_INTERVAL);
     let extra = families::FEEDBACK_LOSS.family(vec![Sample::number(&["wine", "1", "squared", "all"], 0.25)]);

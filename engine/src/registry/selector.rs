@@ -83,7 +83,9 @@ mod tests {
     #[test]
     fn refuses_other_forms() {
         let long = "a".repeat(LONGEST_NAME + 1);
-        for text in ["", "@a", ":1", "m@", "m:", "m:0", "m:-1", "m:+1", "m:x", "m:1@a", "m@a:1", "a/b", ".m", "m@-a", &long] {
+        for text in
+            ["", "@a", ":1", "m@", "m:", "m:0", "m:-1", "m:+1", "m:x", "m:1@a", "m@a:1", "a/b", ".m", "m@-a", &long]
+        {
             assert!(parse_model_reference(text).is_err(), "{text}");
         }
     }

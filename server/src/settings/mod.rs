@@ -200,8 +200,8 @@ pub struct ServerSettings {
     #[arg(long, env = "EMBERLINE_MAX_BATCH_ROWS", value_name = "ROWS", default_value = "512")]
     pub max_batch_rows: usize,
 
-    /// Longest time a row waits for others to fill its batch
-    #[arg(long, env = "EMBERLINE_MAX_QUEUE_DELAY", value_name = "TIME", default_value = "200us", value_parser = parse_duration)]
+    /// Longest time an idle device waits for a batch to fill; 0 never lets it wait
+    #[arg(long, env = "EMBERLINE_MAX_QUEUE_DELAY", value_name = "TIME", default_value = "0", value_parser = parse_duration)]
     #[serde(with = "units::duration")]
     pub max_queue_delay: Duration,
 
@@ -303,15 +303,17 @@ impl ServerSettings {
 
 /// Defaults, then the file, then what flags and environment gave.
 fn layered(given: &ServerSettings, path: &Path, matches: &ArgMatches) -> Result<ServerSettings, SettingsError> {
-    let wrong = |reason: String| SettingsError::File { path: path.to_owned(), reason: reason.replace('\n', " ") };
-    let content = fs_err::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    let wrong = |reason: String| SettingsError::File { path: path.to_owned(), reason };
+    let content = std::io::read_to_string(fs_err::File::open(path).map_err(|error| wrong(cause(&error)))?)
+        .map_err(|error| wrong(cause(&error)))?;
     let values = |figment: &Figment| -> Result<Dict, figment::Error> {
         Ok(figment.data()?.into_values().next().unwrap_or_default())
     };
+    let malformed = |error: figment::Error| wrong(error.to_string().lines().filter(|line| !line.contains('|')).collect::<Vec<_>>().join(": "));
 
     let all = values(&Figment::from(Serialized::defaults(given))).map_err(|error| wrong(error.to_string()))?;
     let file = Figment::from(Toml::string(&content));
-    for name in values(&file).map_err(|error| wrong(error.to_string()))?.keys() {
+    for name in values(&file).map_err(malformed)?.keys() {
         if !all.contains_key(name) {
             let known = all.keys().cloned().collect::<Vec<_>>().join(", ");
             return Err(SettingsError::Unknown { path: path.to_owned(), name: name.clone(), known });
@@ -334,6 +336,11 @@ fn describe(error: &figment::Error) -> String {
         Some(name) => format!("setting '{name}': {}", error.kind),
         None => error.kind.to_string(),
     }
+}
+
+/// What the operating system says, without the path that the message names already.
+fn cause(error: &std::io::Error) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 /// clap's message without usage and hints.

@@ -59,7 +59,7 @@ fn flags_win_over_the_file_and_the_file_over_defaults() {
     assert_eq!(settings.cache_ttl, Duration::from_secs(5));
     assert_eq!(settings.max_body, 10);
     assert_eq!(settings.device, DeviceSelector::Cpu);
-    assert_eq!(settings.stores.home(), Ok::<_, ()>(PathBuf::from("/h")).map_err(|()| unreachable!()));
+    assert_eq!(settings.stores.home().unwrap(), PathBuf::from("/h"));
     assert_eq!(settings.stores.registry_url().unwrap(), "sqlite:///h/registry.db");
     assert_eq!(settings.stores.artifacts_url().unwrap(), "file:///h/artifacts");
     assert_eq!(settings.log_format, LogFormat::Text);

@@ -1,7 +1,7 @@
 //! Rows as people write them: `{"column": value, …}`, strings and nulls included.
 //!
-//! `{"rows": [{…}, …]}` asks for predictions of rows; `{"rows": {"entity": {…}, …}}` stores features by entity id. What a
-//! column must hold is the model's affair, not known here.
+//! `{"rows": [{…}, …]}` asks for predictions of rows; with a string `id` in each row it stores features by entity id (so no
+//! feature can be called `id`). What a column must hold is the model's affair, not known here.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -27,26 +27,30 @@ pub fn decode_rows(body: &[u8]) -> Result<Vec<Row>> {
     })
 }
 
-/// Reads `{"rows": {"entity": {column: value, …}, …}}`.
+/// Reads `{"rows": [{"id": "entity", column: value, …}, …]}`.
 ///
 /// # Errors
 /// [`WireError`], saying what was expected where and what came.
 pub fn decode_entity_rows(body: &[u8]) -> Result<Vec<(String, Row)>> {
     only_rows(body, |reader| {
-        let mut rows: BTreeMap<String, Row> = BTreeMap::new();
-        reader.object("an object of rows by entity id as 'rows'", |reader, entity| {
-            let row = read_row(reader)?;
+        let mut rows: Vec<(String, Row)> = Vec::new();
+        reader.array("an array of rows as 'rows'", |reader| {
+            reader.peek();
             let offset = reader.offset();
-            match rows.insert(entity.into_owned(), row) {
-                None => Ok(()),
-                Some(_) => Err(WireError::Unexpected {
-                    offset,
-                    expected: "each entity once in 'rows'".to_owned(),
-                    got: "one twice".to_owned(),
-                }),
+            let mut row = read_row(reader)?;
+            let wrong = |got: String| WireError::Unexpected {
+                offset,
+                expected: "a row with the entity's id as the string 'id'".to_owned(),
+                got,
+            };
+            match row.remove("id") {
+                Some(Value::Text(id)) => rows.push((id, row)),
+                Some(other) => return Err(wrong(format!("'id' {other}"))),
+                None => return Err(wrong("a row without 'id'".to_owned())),
             }
+            Ok(())
         })?;
-        Ok(rows.into_iter().collect())
+        Ok(rows)
     })
 }
 
@@ -112,9 +116,10 @@ mod tests {
 
     #[test]
     fn reads_rows_by_entity() {
-        let rows = decode_entity_rows(br#"{"rows":{"w1":{"a":1},"id":{"id":2}}}"#).unwrap();
+        let rows = decode_entity_rows(br#"{"rows":[{"id":"w1","a":1},{"b":null,"id":"w2"}]}"#).unwrap();
         assert_eq!(rows.len(), 2);
-        assert_eq!(rows[0], ("id".to_owned(), Row::from([("id".to_owned(), Value::Int(2))])));
+        assert_eq!(rows[0], ("w1".to_owned(), Row::from([("a".to_owned(), Value::Int(1))])));
+        assert_eq!(rows[1], ("w2".to_owned(), Row::from([("b".to_owned(), Value::Null)])));
     }
 
     #[test]
@@ -127,7 +132,12 @@ mod tests {
             "request body, byte 14: expected a number, a string, true, false or null, got an array"
         );
         assert_eq!(message(r#"{"rows":[{"a":1,"a":2}]}"#), "request body, byte 21: expected each column once in a row, got one twice");
-        assert!(decode_entity_rows(br#"{"rows":{"a":{},"a":{}}}"#).is_err());
-        assert!(decode_entity_rows(br#"{"rows":{}} x"#).is_err());
+        let message = |body: &str| decode_entity_rows(body.as_bytes()).unwrap_err().to_string();
+        assert_eq!(
+            message(r#"{"rows":[{"a":1}]}"#),
+            "request body, byte 9: expected a row with the entity's id as the string 'id', got a row without 'id'"
+        );
+        assert!(message(r#"{"rows":[{"id":7}]}"#).ends_with("got 'id' 7"));
+        assert!(decode_entity_rows(br#"{"rows":[]} x"#).is_err());
     }
 }

@@ -113,7 +113,7 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// How long each request that begins in this batch had waited in the queue.
+    /// How long each request that begins in this batch had waited in the queue; one for each such request.
     pub(super) fn waits(&self) -> impl Iterator<Item = Duration> + '_ {
         self.parts.iter().filter_map(|part| part.waited)
     }

@@ -6,19 +6,17 @@ use contract::{Device, MemoryUse, Model, Replica, RunError};
 use tokio::sync::oneshot;
 
 use super::{
-    super::{
-        batcher::{LaneId, LaneShape},
-        observe::VersionObserver,
-    },
+    super::batcher::{LaneId, LaneShape},
     guarded,
 };
+use crate::monitor::VersionMonitor;
 
 /// The order to place a model.
 pub(super) struct Placement {
     pub(super) lane: LaneId,
     pub(super) model: Arc<dyn Model>,
     pub(super) shape: LaneShape,
-    pub(super) observer: VersionObserver,
+    pub(super) monitor: Arc<VersionMonitor>,
     pub(super) done: oneshot::Sender<Result<MemoryUse, RunError>>,
 }
 
@@ -34,7 +32,7 @@ pub(super) enum Step {
     /// There are more steps.
     More(Loading),
     /// The replica is warm.
-    Warm(Placement, Box<dyn Replica>),
+    Warm { placement: Placement, replica: Box<dyn Replica>, memory: MemoryUse },
     /// It failed, or nobody waits for it any more; what there is of it is to be dropped.
     Over { placement: Placement, replica: Option<Box<dyn Replica>>, error: RunError },
 }
@@ -50,15 +48,15 @@ impl Loading {
     }
 
     /// Gives up what there is of it.
-    pub(super) fn abandon(self, reason: &str) -> Step {
+    pub(super) fn abandon(self, error: RunError) -> Step {
         let Self { placement, replica, cold: _ } = self;
-        Step::Over { placement, replica, error: RunError::Failed { reason: reason.to_owned() } }
+        Step::Over { placement, replica, error }
     }
 
     /// Places the model, or warms its next bucket.
     pub(super) fn step(self, device: &Device) -> Step {
         if self.placement.done.is_closed() {
-            return self.abandon("nobody waits for it to be loaded");
+            return self.abandon(RunError::Failed { reason: "nobody waits for it to be loaded".to_owned() });
         }
         let Self { placement, replica, mut cold } = self;
         let Some(mut replica) = replica else {
@@ -67,9 +65,13 @@ impl Loading {
                 Err(error) => Step::Over { placement, replica: None, error },
             };
         };
-        let Some(bucket) = cold.pop_front() else { return Step::Warm(placement, replica) };
-        match guarded(|| replica.warm(bucket)) {
-            Ok(()) => Step::More(Self { placement, replica: Some(replica), cold }),
+        let result = match cold.pop_front() {
+            Some(bucket) => guarded(|| replica.warm(bucket)).map(|()| None),
+            None => guarded(|| Ok(Some(replica.memory()))),
+        };
+        match result {
+            Ok(None) => Step::More(Self { placement, replica: Some(replica), cold }),
+            Ok(Some(memory)) => Step::Warm { placement, replica, memory },
             Err(error) => Step::Over { placement, replica: Some(replica), error },
         }
     }

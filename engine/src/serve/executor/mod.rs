@@ -32,10 +32,12 @@ use self::{
 };
 use super::{
     batcher::{Failure, LaneId, LaneShape, Work},
-    observe::{DeviceObserver, VersionObserver},
     settings::ServingSettings,
 };
-use crate::{Error, Result};
+use crate::{
+    Error, Result,
+    monitor::{DeviceMonitor, VersionMonitor},
+};
 
 /// Places in the channel beside those for requests, so that orders find room when the queue is full.
 const ORDER_PLACES: usize = 256;
@@ -58,12 +60,15 @@ enum Command {
 #[derive(Debug)]
 pub(super) struct Shared {
     device: Device,
+    monitor: Arc<DeviceMonitor>,
     max_batch_rows: usize,
     max_queue_rows: usize,
     /// Rows admitted and not yet in a batch.
     queued_rows: AtomicUsize,
     /// Moving average of the time between two full answers of the device, in nanoseconds; 0 until one is known.
     batch_nanos: AtomicU64,
+    /// Replicas placed or on their way.
+    replicas: AtomicUsize,
     /// Set once the device is gone.
     lost: OnceLock<RunError>,
     /// Set once the thread takes no more commands.
@@ -90,13 +95,15 @@ pub(super) struct Executor {
 
 impl Executor {
     /// Starts the thread of `device`.
-    pub(super) fn start(device: Device, settings: &ServingSettings, observer: DeviceObserver) -> Result<Self> {
+    pub(super) fn start(device: Device, settings: &ServingSettings, monitor: Arc<DeviceMonitor>) -> Result<Self> {
         let shared = Arc::new(Shared {
             device,
+            monitor,
             max_batch_rows: settings.max_batch_rows,
             max_queue_rows: settings.max_queue_rows,
             queued_rows: AtomicUsize::new(0),
             batch_nanos: AtomicU64::new(0),
+            replicas: AtomicUsize::new(0),
             lost: OnceLock::new(),
             ended: AtomicBool::new(false),
         });
@@ -107,7 +114,7 @@ impl Executor {
         let (max_delay, worker_shared) = (settings.max_queue_delay, Arc::clone(&shared));
         std::thread::Builder::new()
             .name(format!("executor-{}", shared.device))
-            .spawn(move || Worker::new(worker_shared, receiver, max_delay, observer, told_gone).run())?;
+            .spawn(move || Worker::new(worker_shared, receiver, max_delay, told_gone).run())?;
         Ok(Self { shared, commands, leftovers, gone })
     }
 
@@ -123,6 +130,11 @@ impl Executor {
             self.shared.ended.load(Ordering::SeqCst).then_some(lost)
         };
         self.shared.lost.get().cloned().or_else(ended)
+    }
+
+    /// Replicas placed or on their way.
+    pub(super) fn replicas(&self) -> usize {
+        self.shared.replicas.load(Ordering::Relaxed)
     }
 
     /// Rows that wait for the device.
@@ -155,10 +167,10 @@ impl Executor {
         lane: LaneId,
         model: Arc<dyn Model>,
         shape: LaneShape,
-        observer: VersionObserver,
+        monitor: Arc<VersionMonitor>,
     ) -> Result<MemoryUse> {
         let (done, placed) = oneshot::channel();
-        let placement = Placement { lane, model, shape, observer, done };
+        let placement = Placement { lane, model, shape, monitor, done };
         self.order(Command::Place(Box::new(placement))).await?;
         Ok(placed.await.map_err(|_dropped| Error::ShuttingDown)??)
     }
@@ -206,6 +218,7 @@ impl Executor {
         if queued + rows > shared.max_queue_rows || late {
             return Err(self.overloaded(queued));
         }
+        shared.monitor.set_queue_rows(queued + rows);
         Ok(permit)
     }
 

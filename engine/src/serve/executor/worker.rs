@@ -9,21 +9,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use contract::{Replica, RowBlock, RunError, Ticket};
+use contract::{DeviceKind, Replica, RowBlock, RunError, Ticket};
 use crossbeam::channel::{Receiver, RecvTimeoutError};
 use tokio::sync::watch;
 
 use super::{
-    super::{
-        batcher::{Batch, Batcher, Failure, LaneId},
-        observe::{DeviceObserver, VersionObserver},
-    },
+    super::batcher::{Batch, Batcher, Failure, LaneId, Reply},
     Command, Shared, guarded,
-    loading::{Loading, Step},
+    loading::{Loading, Placement, Step},
     waiter::Waiter,
 };
+use crate::monitor::{Stage, VersionMonitor};
 
-/// Batches on the device at most, so that the next one uploads while the last one computes.
+/// Batches on an accelerator at most, so that the next one uploads while the last one computes.
 const MOST_IN_FLIGHT: usize = 2;
 /// Commands taken in one go at most, so that a flood of them does not keep the device waiting.
 const MOST_COMMANDS: usize = 4096;
@@ -32,7 +30,7 @@ const AVERAGED_BATCHES: u64 = 8;
 
 struct Lane {
     replica: Box<dyn Replica>,
-    observer: VersionObserver,
+    monitor: Arc<VersionMonitor>,
 }
 
 struct InFlight {
@@ -50,11 +48,11 @@ pub(super) struct Worker {
     /// Whether the next step belongs to loading rather than to live batches.
     loading_turn: bool,
     in_flight: VecDeque<InFlight>,
+    most_in_flight: usize,
     /// Since when the device has been busy and that was not yet reported.
     busy_since: Instant,
     joined: RowBlock,
     output: RowBlock,
-    observer: DeviceObserver,
     stopping: bool,
     gone: watch::Sender<bool>,
 }
@@ -64,9 +62,10 @@ impl Worker {
         shared: Arc<Shared>,
         commands: Receiver<Command>,
         max_delay: Duration,
-        observer: DeviceObserver,
         gone: watch::Sender<bool>,
     ) -> Self {
+        // A CPU computes in `submit`: a second batch there would only hold the first one's answer back.
+        let most_in_flight = if shared.device.kind == DeviceKind::Cpu { 1 } else { MOST_IN_FLIGHT };
         Self {
             shared,
             commands,
@@ -75,10 +74,10 @@ impl Worker {
             loading: VecDeque::new(),
             loading_turn: false,
             in_flight: VecDeque::new(),
+            most_in_flight,
             busy_since: Instant::now(),
             joined: RowBlock::default(),
             output: RowBlock::default(),
-            observer,
             stopping: false,
             gone,
         }
@@ -95,6 +94,7 @@ impl Worker {
 
     /// Takes the commands that are there; sleeps for one when there is nothing else to do.
     fn receive(&mut self) {
+        self.shared.monitor.set_queue_rows(self.shared.queued_rows.load(Ordering::Relaxed));
         if self.in_flight.is_empty() && self.loading.is_empty() {
             let first = match self.batcher.wake_at() {
                 None => self.commands.recv().map_err(|_| RecvTimeoutError::Disconnected),
@@ -111,7 +111,7 @@ impl Worker {
             let Ok(command) = self.commands.try_recv() else { break };
             self.obey(command);
         }
-        self.observer.queued_rows(self.shared.queued_rows.load(Ordering::Relaxed));
+        self.shared.replicas.store(self.lanes.len() + self.loading.len(), Ordering::Relaxed);
     }
 
     fn obey(&mut self, command: Command) {
@@ -141,7 +141,7 @@ impl Worker {
             return;
         }
         self.loading_turn = true;
-        while self.in_flight.len() < MOST_IN_FLIGHT {
+        while self.in_flight.len() < self.most_in_flight {
             let Some(batch) = self.batcher.next_batch(Instant::now()) else { break };
             self.submit(batch);
         }
@@ -154,17 +154,18 @@ impl Worker {
             self.batcher.complete(batch, Err(RunError::Failed { reason }));
             return;
         };
-        for waited in batch.waits() {
-            lane.observer.queued(waited);
-        }
-        let began = Instant::now();
+        let formed = Instant::now();
         if self.in_flight.is_empty() {
-            self.busy_since = began;
+            self.busy_since = formed;
         }
         let rows = self.batcher.rows(&batch, &mut self.joined);
-        let result = guarded(|| lane.replica.submit(rows, batch.bucket));
         let submitted = Instant::now();
-        lane.observer.batched(batch.rows, batch.bucket, submitted - began);
+        let result = guarded(|| lane.replica.submit(rows, batch.bucket));
+        lane.monitor.batch(batch.rows, batch.bucket);
+        for waited in batch.waits() {
+            lane.monitor.record(Stage::Queue, waited);
+            lane.monitor.record(Stage::Batch, submitted - formed);
+        }
         match result {
             Ok(ticket) => self.in_flight.push_back(InFlight { batch, ticket, submitted }),
             Err(error) => self.fail(batch, error),
@@ -174,7 +175,7 @@ impl Worker {
     /// Waits for the oldest batch on the device and answers it; false when there is none.
     fn collect_oldest(&mut self) -> bool {
         let Some(InFlight { batch, ticket, submitted }) = self.in_flight.pop_front() else { return false };
-        // Rows of two batches never share a device at once, so the younger one computes from the older one's end.
+        // A device computes one batch at a time, so the younger one's time counts from the older one's end.
         let began = submitted.max(self.busy_since);
         let output = &mut self.output;
         let result = match self.lanes.get_mut(&batch.lane) {
@@ -183,9 +184,9 @@ impl Worker {
         };
         let ended = Instant::now();
         if let Some(lane) = self.lanes.get(&batch.lane) {
-            lane.observer.computed(ended - began);
+            batch.waits().for_each(|_request| lane.monitor.record(Stage::Compute, ended - began));
         }
-        self.observer.busy(ended - self.busy_since);
+        self.shared.monitor.busy_between(self.busy_since, ended);
         self.average(ended - self.busy_since);
         self.busy_since = ended;
         match result {
@@ -220,7 +221,7 @@ impl Worker {
     fn load(&mut self) {
         let Some(loading) = self.loading.pop_front() else { return };
         let step = match self.shared.lost.get() {
-            Some(error) => loading.abandon(&error.to_string()),
+            Some(error) => loading.abandon(error.clone()),
             None => loading.step(&self.shared.device),
         };
         self.after_load_step(step);
@@ -229,15 +230,11 @@ impl Worker {
     fn after_load_step(&mut self, step: Step) {
         match step {
             Step::More(loading) => self.loading.push_front(loading),
-            Step::Warm(placement, mut replica) => {
-                let memory = guarded(|| {
-                    let replica = &mut replica;
-                    Ok(replica.memory())
-                });
-                let (lane, shape) = (placement.lane, placement.shape);
-                self.lanes.insert(lane, Lane { replica, observer: placement.observer });
+            Step::Warm { placement, replica, memory } => {
+                let Placement { lane, model: _, shape, monitor, done } = placement;
+                self.lanes.insert(lane, Lane { replica, monitor });
                 self.batcher.add_lane(lane, shape);
-                if placement.done.send(memory).is_err() {
+                if done.send(Ok(memory)).is_err() {
                     self.remove(lane);
                 }
             }
@@ -258,9 +255,10 @@ impl Worker {
         if let Some(position) = self.loading.iter().position(|loading| loading.lane() == lane)
             && let Some(loading) = self.loading.remove(position)
         {
-            self.after_load_step(loading.abandon("it was unloaded while it was loading"));
+            let reason = "it was unloaded while it was loading".to_owned();
+            self.after_load_step(loading.abandon(RunError::Failed { reason }));
         }
-        if let Some(Lane { replica, observer: _ }) = self.lanes.remove(&lane) {
+        if let Some(Lane { replica, monitor: _ }) = self.lanes.remove(&lane) {
             drop_replica(Some(replica));
         }
     }
@@ -275,13 +273,14 @@ impl Drop for Worker {
         while self.collect_oldest() {}
         for command in self.commands.try_iter() {
             if let Command::Predict(work) = command {
-                super::super::batcher::Reply::answer(work.reply, Err(Failure::ShuttingDown));
+                work.reply.answer(Err(Failure::ShuttingDown));
             }
         }
         while let Some(loading) = self.loading.pop_front() {
-            self.after_load_step(loading.abandon("the server is shutting down"));
+            let reason = "the server is shutting down".to_owned();
+            self.after_load_step(loading.abandon(RunError::Failed { reason }));
         }
-        for (_lane, Lane { replica, observer: _ }) in self.lanes.drain() {
+        for (_lane, Lane { replica, monitor: _ }) in self.lanes.drain() {
             drop_replica(Some(replica));
         }
         self.gone.send_replace(true);
