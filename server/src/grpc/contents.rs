@@ -3,13 +3,12 @@
 //! Numbers of fixed length are copied from the message in one piece; the others take more of our memory than of the message
 //! (an INT64 of one byte becomes eight), which bounds them by its length.
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use contract::{AlignedBuffer, DataType, Element, Strings, Tensor};
-use prost::bytes::Buf as _;
 
 use super::{
     generated::InferTensorContents,
-    protobuf::{Field, Fields, Malformed},
+    protobuf::{Field, Fields},
     request::{InputHead, input_field},
 };
 use crate::{
