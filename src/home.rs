@@ -26,3 +26,21 @@ pub(crate) fn registry_settings(stores: &StoreSettings) -> Result<RegistrySettin
 pub(crate) async fn open_registry(stores: &StoreSettings, control: &Handle) -> Result<Registry> {
     Ok(Registry::open(registry_settings(stores)?, control.clone()).await?)
 }
+
+/// Waits for Ctrl-C or SIGTERM. Where signals cannot be listened for, it waits for ever.
+pub(crate) async fn interrupted() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                ended = tokio::signal::ctrl_c() => if ended.is_err() { std::future::pending().await },
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

@@ -75,7 +75,7 @@ async fn tells_what_the_child_tells_and_tolerates_the_rest() {
     let id = jobs.start(words(&["success", "--data", "wine quality.csv"])).unwrap();
     let mut events = jobs.subscribe(&id).unwrap();
     let mut told = Vec::new();
-    while let Some(event) = events.next().await {
+    while let Some(event) = events.recv().await {
         told.push(match event {
             TrainEvent::Started { epochs, .. } => format!("started {epochs}"),
             TrainEvent::Epoch { point, best, .. } => format!("epoch {} {} {best}", point.epoch, point.validation_loss),
@@ -153,7 +153,7 @@ fn a_cancelled_job_may_keep_its_best() {
         let id =
             jobs.start(words(&["becomes", binary.to_str().unwrap(), "a_cancelled_job_may_keep_its_best"])).unwrap();
         let mut events = jobs.subscribe(&id).unwrap();
-        assert!(matches!(events.next().await, Some(TrainEvent::Started { .. })));
+        assert!(matches!(events.recv().await, Some(TrainEvent::Started { .. })));
         assert_eq!(jobs.get(&id).unwrap().state, Running);
         jobs.cancel(&id).unwrap();
         let status = jobs.wait(&id).await.unwrap();
@@ -212,8 +212,8 @@ async fn children_go_with_their_parent() {
     assert!(ids.iter().all(|id| runs(*id)));
     drop(jobs);
     until("the whole group is gone", || !ids.iter().any(|id| runs(*id)));
-    while events.next().await.is_some() {}
-    assert_eq!(never.next().await, None);
+    while events.recv().await.is_some() {}
+    assert_eq!(never.recv().await, None);
 }
 
 #[test]

@@ -12,7 +12,10 @@ use std::{
     time::Duration,
 };
 
-use actix_web::{App, HttpServer, dev::ServerHandle};
+use actix_web::{
+    App, HttpServer,
+    dev::{Server, ServerHandle},
+};
 use engine::Engine;
 
 use crate::{
@@ -48,12 +51,38 @@ pub fn start(settings: &ServerSettings, engine: Arc<Engine>) -> Result<Running, 
     let failed = |reason: io::Error| StartError { protocol: "HTTP", address: settings.http.clone(), reason };
     let max_body = usize::try_from(settings.max_body).unwrap_or(usize::MAX);
     let state = Arc::new(State::new(engine, max_body, settings.body_timeout));
-    let configure = http::configure(Arc::clone(&state));
-    let grpc_failed = |reason: io::Error| StartError { protocol: "gRPC", address: settings.grpc.clone(), reason };
     // Both addresses are taken before anything is served.
+    let grpc_failed = |reason: io::Error| StartError { protocol: "gRPC", address: settings.grpc.clone(), reason };
     let grpc = GrpcListener::bind(&settings.grpc).map_err(grpc_failed)?;
     let addresses: Vec<SocketAddr> = settings.http.to_socket_addrs().map_err(failed)?.collect();
 
+    let (send, receive) = std::sync::mpsc::channel();
+    let (settings_there, state_there) = (settings.clone(), Arc::clone(&state));
+    let thread = thread::Builder::new().name("http".to_owned()).spawn(move || {
+        actix_web::rt::System::new().block_on(async move {
+            match listen(&settings_there, &addresses, state_there) {
+                Ok((server, address)) => {
+                    // Nobody drops the receiver before it has this.
+                    let _ = send.send(Ok((server.handle(), address)));
+                    server.await
+                }
+                Err(error) => {
+                    let _ = send.send(Err(error));
+                    Ok(())
+                }
+            }
+        })
+    });
+    let thread = thread.map_err(failed)?;
+    let listening = receive.recv().map_err(|_| failed(io::Error::other("the HTTP thread ended early")))?;
+    let (handle, address) = listening.map_err(failed)?;
+    tracing::info!(%address, "serving HTTP");
+    let grpc = grpc.map(|listener| listener.serve(settings, Arc::clone(&state))).transpose().map_err(grpc_failed)?;
+    Ok(Running { address, handle, thread, state, grpc, grace: settings.shutdown_grace })
+}
+
+fn listen(settings: &ServerSettings, addresses: &[SocketAddr], state: Arc<State>) -> io::Result<(Server, SocketAddr)> {
+    let configure = http::configure(state);
     let mut server = HttpServer::new(move || App::new().configure(configure.clone()))
         .disable_signals()
         .tcp_nodelay(true)
@@ -63,23 +92,9 @@ pub fn start(settings: &ServerSettings, engine: Arc<Engine>) -> Result<Running, 
     if settings.http_workers > 0 {
         server = server.workers(settings.http_workers);
     }
-    let server = server.bind(addresses.as_slice()).map_err(failed)?;
-    let address = server.addrs().first().copied().ok_or_else(|| failed(io::ErrorKind::AddrNotAvailable.into()))?;
-
-    let (send, receive) = std::sync::mpsc::channel();
-    let thread = thread::Builder::new().name("http".to_owned()).spawn(move || {
-        actix_web::rt::System::new().block_on(async move {
-            let running = server.run();
-            // The receiver waits for nothing else; if it is gone, so is the need for a handle.
-            let _ = send.send(running.handle());
-            running.await
-        })
-    });
-    let thread = thread.map_err(failed)?;
-    let handle = receive.recv().map_err(|_| failed(io::Error::other("the HTTP thread ended early")))?;
-    tracing::info!(%address, "serving HTTP");
-    let grpc = grpc.map(|listener| listener.serve(settings, Arc::clone(&state))).transpose().map_err(grpc_failed)?;
-    Ok(Running { address, handle, thread, state, grpc, grace: settings.shutdown_grace })
+    let server = server.bind(addresses)?;
+    let address = server.addrs().first().copied().ok_or(io::ErrorKind::AddrNotAvailable)?;
+    Ok((server.run(), address))
 }
 
 impl Running {

@@ -140,8 +140,12 @@ impl ApiError {
     #[must_use]
     pub fn message(&self) -> String {
         match self {
-            Self::Engine(engine::Error::Database(_)) => "the registry's database failed; the server's log says why".to_owned(),
-            Self::Engine(engine::Error::ObjectStore(_)) => "the artifact store failed; the server's log says why".to_owned(),
+            Self::Engine(engine::Error::Database(_)) => {
+                "the registry's database failed; the server's log says why".to_owned()
+            }
+            Self::Engine(engine::Error::ObjectStore(_)) => {
+                "the artifact store failed; the server's log says why".to_owned()
+            }
             Self::Engine(engine::Error::Io(_) | engine::Error::Open(_) | engine::Error::Internal(_)) => {
                 "internal error; the server's log says why".to_owned()
             }

@@ -94,7 +94,8 @@ async fn list(registry: &Registry, json: bool) -> Result<()> {
         return print("no models yet; `emberline train` or `emberline import` makes one");
     }
     let header = ["model", "version", "aliases", "kind", "task", "quality", "rows", "created", "size"];
-    let rows: Vec<Vec<String>> = models.iter().flat_map(|model| model.versions.iter().map(|version| row(model, version))).collect();
+    let rows: Vec<Vec<String>> =
+        models.iter().flat_map(|model| model.versions.iter().map(|version| row(model, version))).collect();
     print(table(&header, &rows, &[1, 6, 8]))
 }
 
@@ -137,14 +138,31 @@ async fn show(registry: &Registry, reference: &str, json: bool) -> Result<()> {
         ("trained for", metadata.seconds_trained.map_or_else(String::new, |seconds| format!("{seconds:.1} s"))),
         ("ended by", metadata.training_end.map_or_else(String::new, |end| format!("{end:?}").to_lowercase())),
         ("device", metadata.device.clone().unwrap_or_default()),
-        ("target", metadata.target.as_ref().map_or_else(String::new, |target| format!("{} ({})", target.name, target.kind.name()))),
-        ("features", metadata.features.iter().map(|column| format!("{} ({})", column.name, column.kind.name())).collect::<Vec<_>>().join(", ")),
+        (
+            "target",
+            metadata
+                .target
+                .as_ref()
+                .map_or_else(String::new, |target| format!("{} ({})", target.name, target.kind.name())),
+        ),
+        (
+            "features",
+            metadata
+                .features
+                .iter()
+                .map(|column| format!("{} ({})", column.name, column.kind.name()))
+                .collect::<Vec<_>>()
+                .join(", "),
+        ),
         ("training rows", metadata.training_rows.map_or_else(String::new, thousands)),
         ("data digest", metadata.data_digest.clone().unwrap_or_default()),
         ("parent", metadata.parent.map_or_else(String::new, |parent| parent.to_string())),
         ("source", metadata.source.clone().unwrap_or_default()),
         ("git commit", metadata.git_commit.clone().unwrap_or_default()),
-        ("packages", metadata.packages.iter().map(|(name, version)| format!("{name} {version}")).collect::<Vec<_>>().join(", ")),
+        (
+            "packages",
+            metadata.packages.iter().map(|(name, version)| format!("{name} {version}")).collect::<Vec<_>>().join(", "),
+        ),
         ("location", version.location.clone()),
         ("size", bytes(version.size_bytes)),
     ];
@@ -166,7 +184,10 @@ async fn delete(registry: &Registry, reference: &str, all: bool, json: bool) -> 
             tell(json, &Change { model: &name, change: "deleted", version: Some(version), alias: None })
         }
         (VersionSelector::Default | VersionSelector::Alias(_) | VersionSelector::Version(_), _) => {
-            anyhow::bail!("expected NAME:VERSION, or NAME with --all, got '{reference}'{}", if all { " with --all" } else { "" })
+            anyhow::bail!(
+                "expected NAME:VERSION, or NAME with --all, got '{reference}'{}",
+                if all { " with --all" } else { "" }
+            )
         }
     }
 }

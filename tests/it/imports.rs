@@ -4,8 +4,15 @@ use crate::harness::{Emberline, close};
 
 /// Writes a dense net 3 → 2 → 1 whose answers are known by hand: y = 2·relu(a + b) + relu(c − 1) + 0.5.
 pub(crate) fn write_small_net(path: &std::path::Path) {
-    write_net(path, &[("W1", vec![3, 2], vec![1., 0., 1., 0., 0., 1.]), ("b1", vec![2], vec![0., -1.]),
-        ("W2", vec![2, 1], vec![2., 1.]), ("b2", vec![1], vec![0.5])]);
+    write_net(
+        path,
+        &[
+            ("W1", vec![3, 2], vec![1., 0., 1., 0., 0., 1.]),
+            ("b1", vec![2], vec![0., -1.]),
+            ("W2", vec![2, 1], vec![2., 1.]),
+            ("b2", vec![1], vec![0.5]),
+        ],
+    );
 }
 
 /// Writes tensors of f32 as safetensors.

@@ -14,12 +14,15 @@ fn a_registration_killed_at_any_moment_leaves_no_half_version() {
     let file = emberline.file("net.safetensors");
     // 16 MiB, so that there is a time in which the files are being written.
     let (inputs, hidden) = (1024, 4096);
-    write_net(&file, &[
-        ("W1", vec![inputs, hidden], vec![0.01; inputs * hidden]),
-        ("b1", vec![hidden], vec![0.0; hidden]),
-        ("W2", vec![hidden, 1], vec![0.01; hidden]),
-        ("b2", vec![1], vec![0.0]),
-    ]);
+    write_net(
+        &file,
+        &[
+            ("W1", vec![inputs, hidden], vec![0.01; inputs * hidden]),
+            ("b1", vec![hidden], vec![0.0; hidden]),
+            ("W2", vec![hidden, 1], vec![0.01; hidden]),
+            ("b2", vec![1], vec![0.0]),
+        ],
+    );
     let import = ["import", file.to_str().unwrap(), "--kind", "mlp", "--name", "net", "--json"];
     let whole = std::time::Instant::now();
     emberline.ok(&import);
@@ -67,7 +70,8 @@ fn a_server_killed_under_load_starts_again_with_all_it_knew() {
         let address = server.address.clone();
         scope.spawn(move || {
             for value in 0..1_000_000 {
-                let body = json!({ "inputs": [{ "name": "x", "datatype": "FP32", "shape": [1, 3], "data": [value, 2, 3] }] });
+                let body =
+                    json!({ "inputs": [{ "name": "x", "datatype": "FP32", "shape": [1, 3], "data": [value, 2, 3] }] });
                 if ureq::post(format!("http://{address}/v2/models/net/infer")).send(body.to_string()).is_err() {
                     break;
                 }

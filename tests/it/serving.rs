@@ -71,10 +71,19 @@ fn a_new_version_takes_over_without_a_dropped_request() {
     let (answered, complaints, ()) = under_load(&server, |_| {
         thread::sleep(Duration::from_millis(300));
         let file = emberline.file("other.safetensors");
-        write_net(&file, &[("W1", vec![3, 2], vec![1., 0., 1., 0., 0., 1.]), ("b1", vec![2], vec![0., -1.]),
-            ("W2", vec![2, 1], vec![20., 10.]), ("b2", vec![1], vec![5.])]);
+        write_net(
+            &file,
+            &[
+                ("W1", vec![3, 2], vec![1., 0., 1., 0., 0., 1.]),
+                ("b1", vec![2], vec![0., -1.]),
+                ("W2", vec![2, 1], vec![20., 10.]),
+                ("b2", vec![1], vec![5.]),
+            ],
+        );
         emberline.ok(&["import", file.to_str().unwrap(), "--kind", "mlp", "--name", "net"]);
-        let serves = |version: &str| server.post("/v2/models/net/infer", &request([1., 1., 0.])).json()["model_version"] == version;
+        let serves = |version: &str| {
+            server.post("/v2/models/net/infer", &request([1., 1., 0.])).json()["model_version"] == version
+        };
         wait_until("version 2 answers", || serves("2"));
         emberline.ok(&["models", "alias", "net", "champion", "1"]);
         wait_until("the champion answers", || serves("1"));
@@ -141,16 +150,28 @@ fn answers_and_errors_over_http() {
     let server = emberline.serve(&[]);
     let mut seen = Vec::new();
     for path in [
-        "/v2", "/v2/health/live", "/v2/health/ready", "/v2/models/net", "/v2/models/net/versions/1", "/v2/models/net/ready",
-        "/v2/models/net/versions/2", "/v2/models/nope", "/v2/models/nope/ready", "/v1/models/nope", "/nope",
-        "/v1/predict/net?ids=x", "/v2/models/net/infer",
+        "/v2",
+        "/v2/health/live",
+        "/v2/health/ready",
+        "/v2/models/net",
+        "/v2/models/net/versions/1",
+        "/v2/models/net/ready",
+        "/v2/models/net/versions/2",
+        "/v2/models/nope",
+        "/v2/models/nope/ready",
+        "/v1/models/nope",
+        "/nope",
+        "/v1/predict/net?ids=x",
+        "/v2/models/net/infer",
     ] {
         let answer = server.get(path);
-        seen.push(format!("GET {path}\n  {} {}", answer.status, answer.body.replace(env!("CARGO_PKG_VERSION"), "VERSION")));
+        seen.push(format!(
+            "GET {path}\n  {} {}",
+            answer.status,
+            answer.body.replace(env!("CARGO_PKG_VERSION"), "VERSION")
+        ));
     }
-    let input = |name: &str, datatype: &str, shape: Value, data: Value| {
-        json!({ "inputs": [{ "name": name, "datatype": datatype, "shape": shape, "data": data }] })
-    };
+    let input = |name: &str, datatype: &str, shape: Value, data: Value| json!({ "inputs": [{ "name": name, "datatype": datatype, "shape": shape, "data": data }] });
     for body in [
         input("x", "FP32", json!([1, 3]), json!([1, 2, 3])),
         input("x", "FP32", json!([2, 3]), json!([[1, 2, 3], [4, 5, 6]])),

@@ -17,7 +17,8 @@ fn batch_scoring_and_serving_give_the_same_answers() {
     let r2 = trained["metadata"]["metrics"]["r2"].as_f64().unwrap();
     assert!(r2 > 0.8, "R² is {r2}");
 
-    let unseen = "area,rooms,district,garden,built\n120,3,north,true,1990-05-15\n,2,atlantis,,\n75.5,,west,false,2001-01-01\n";
+    let unseen =
+        "area,rooms,district,garden,built\n120,3,north,true,1990-05-15\n,2,atlantis,,\n75.5,,west,false,2001-01-01\n";
     let unseen = emberline.write("unseen.csv", unseen);
     let csv = emberline.file("out.csv").display().to_string();
     let told = emberline.json(&["predict", "--model", "houses:1", "--data", &unseen, "--out", &csv, "--json"]);
@@ -61,7 +62,12 @@ fn batch_scoring_and_serving_give_the_same_answers() {
     ]});
     let answer = server.post("/v2/models/houses/infer", &request);
     assert_eq!(answer.status, 200, "{}", answer.body);
-    let inferred = answer.json()["outputs"][0]["data"].as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect::<Vec<_>>();
+    let inferred = answer.json()["outputs"][0]["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|value| value.as_f64().unwrap())
+        .collect::<Vec<_>>();
     assert!(scored.iter().zip(&inferred).all(|(one, other)| close(*one, *other)), "{scored:?} {inferred:?}");
 }
 
@@ -71,11 +77,28 @@ fn classes_are_answered_by_label_and_probability() {
     let mut csv = "x,y,kind\n".to_owned();
     for index in 0..300 {
         let (x, y) = (f64::from(index * 37 % 100) / 50.0 - 1.0, f64::from(index * 61 % 100) / 50.0 - 1.0);
-        let kind = if x > 0.2 { "ember" } else if y > 0.0 { "ash" } else { "smoke" };
+        let kind = if x > 0.2 {
+            "ember"
+        } else if y > 0.0 {
+            "ash"
+        } else {
+            "smoke"
+        };
         csv.push_str(&format!("{x},{y},{kind}\n"));
     }
     let data = emberline.write("fire.csv", &csv);
-    let trained = emberline.train(&["--data", &data, "--target", "kind", "--name", "fire", "--epochs", "80", "--learning-rate", "0.01"]);
+    let trained = emberline.train(&[
+        "--data",
+        &data,
+        "--target",
+        "kind",
+        "--name",
+        "fire",
+        "--epochs",
+        "80",
+        "--learning-rate",
+        "0.01",
+    ]);
     assert_eq!(trained["metadata"]["task"], "multiclass");
     assert!(trained["metadata"]["metrics"]["accuracy"].as_f64().unwrap() > 0.9, "{trained}");
     for metric in ["log_loss", "roc_auc"] {

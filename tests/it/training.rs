@@ -96,8 +96,22 @@ fn an_interrupt_ends_training_with_the_best_so_far() {
 fn a_training_that_was_killed_resumes_to_the_same_model() {
     let emberline = Emberline::new();
     let data = emberline.write("houses.csv", &houses(400));
-    let arguments = ["--data", &data, "--target", "price", "--name", "houses", "--epochs", "60", "--hidden", "64,64",
-        "--patience", "60", "--batch-size", "16"];
+    let arguments = [
+        "--data",
+        &data,
+        "--target",
+        "price",
+        "--name",
+        "houses",
+        "--epochs",
+        "60",
+        "--hidden",
+        "64,64",
+        "--patience",
+        "60",
+        "--batch-size",
+        "16",
+    ];
     emberline.train(&arguments);
     let mut child = emberline
         .command(&[&["train", "--json"], &arguments[..]].concat())

@@ -28,7 +28,9 @@ fn tensor(column: &ColumnSpec, rows: &[FeatureRow]) -> Result<Tensor, InputError
         ColumnKind::Boolean => {
             let bools = read(column, rows, "true or false", boolean)?;
             let mut buffer = AlignedBuffer::with_capacity(rows.len());
-            bools.iter().for_each(|value| buffer.push(u8::from(value.unwrap_or(false))));
+            for value in bools {
+                buffer.push(u8::from(value.unwrap_or(false)));
+            }
             Tensor::from_buffer(&column.name, DataType::Bool, shape, buffer)?
         }
         ColumnKind::Categorical => strings(column, shape, &read(column, rows, "text", category)?)?,
@@ -136,8 +138,8 @@ mod tests {
         tensor.strings().unwrap().iter().map(|text| std::str::from_utf8(text).unwrap()).collect()
     }
 
-    fn text(text: &str) -> Option<Value> {
-        Some(Value::Text(text.to_owned()))
+    fn cell(text: &str) -> Value {
+        Value::Text(text.to_owned())
     }
 
     #[test]
@@ -159,9 +161,10 @@ mod tests {
 
     #[test]
     fn categories_and_dates() {
-        let values = [text("red"), None, Some(Value::Int(7)), Some(Value::Bool(true)), Some(Value::Null), text("")];
+        let values =
+            [Some(cell("red")), None, Some(Value::Int(7)), Some(Value::Bool(true)), Some(Value::Null), Some(cell(""))];
         assert_eq!(texts(&one(ColumnKind::Categorical, &values)), ["red", "", "7", "true", "", ""]);
-        assert_eq!(texts(&one(ColumnKind::Date, &[text("2026-11-03"), None])), ["2026-11-03", ""]);
+        assert_eq!(texts(&one(ColumnKind::Date, &[Some(cell("2026-11-03")), None])), ["2026-11-03", ""]);
     }
 
     #[test]

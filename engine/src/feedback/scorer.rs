@@ -214,9 +214,12 @@ mod tests {
     fn multiclass_by_hand() {
         let scorer = Scorer::new(&task(Task::Multiclass, &["a", "b", "c"], LossKind::Softmax)).unwrap();
         let range = LabelRange::ALL;
-        let scores = [0.125, 0.5, 0.375];
-        close(scorer.measure(&scores, Label::Class(1), range), [2_f64.ln(), 1.0 - (0.5_f64 / 0.375).ln(), 1.0, 0.0]);
-        close(scorer.measure(&scores, Label::Class(0), range), [8_f64.ln(), 1.0 + 4_f64.ln(), 0.0, 0.0]);
+        let probabilities = [0.125, 0.5, 0.375];
+        close(
+            scorer.measure(&probabilities, Label::Class(1), range),
+            [2_f64.ln(), 1.0 - (0.5_f64 / 0.375).ln(), 1.0, 0.0],
+        );
+        close(scorer.measure(&probabilities, Label::Class(0), range), [8_f64.ln(), 1.0 + 4_f64.ln(), 0.0, 0.0]);
         let tie = [0.4, 0.4, 0.2];
         assert_eq!(scorer.measure(&tie, Label::Class(0), range)[2], 1.0);
         assert_eq!(scorer.measure(&tie, Label::Class(1), range)[2], 0.0);

@@ -312,3 +312,23 @@ proptest! {
         prop_assert_eq!(feedback.inner.memory.entity_count(), entities.len());
     }
 }
+
+/// The figures for the documents: run with `--ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn remembering_takes_about_a_microsecond() {
+    const COUNT: usize = 400_000;
+    let feedback = Feedback::new(&FeedbackSettings::default());
+    let (model, task, score): (Arc<str>, _, _) = (Arc::from("m"), regression(), scores(1, &[1.0]));
+    for named in [false, true] {
+        let ids: Vec<_> = (0..COUNT).map(|_| uuid::Uuid::now_v7().to_string()).collect();
+        let names: Vec<_> = (0..COUNT).map(|i| [format!("entity-{}", i % 50_000)]).collect();
+        let started = std::time::Instant::now();
+        for (id, names) in ids.iter().zip(&names) {
+            feedback.record(id, &model, 1, named.then_some(names.as_slice()), &task, &score).unwrap();
+        }
+        let each = started.elapsed() / COUNT as u32;
+        println!("record of one row, entity named: {named}: {each:?}");
+        assert!(each < std::time::Duration::from_micros(50));
+    }
+}

@@ -125,14 +125,19 @@ fn check_columns(number: usize, row: &BTreeMap<String, Value>, columns: &[Column
     for column in columns {
         if !row.contains_key(&column.name) {
             let (name, kind) = (&column.name, column.kind.name());
-            return Err(Error::BadRequest(format!("row {number}: expected a {kind} value or null for column '{name}', got none")));
+            return Err(Error::BadRequest(format!(
+                "row {number}: expected a {kind} value or null for column '{name}', got none"
+            )));
         }
     }
     if row.len() > columns.len() {
         let other = row.keys().find(|name| columns.iter().all(|column| column.name != **name));
         let known: Vec<_> = columns.iter().map(|column| format!("'{}'", column.name)).collect();
         let other = other.map_or("", String::as_str);
-        return Err(Error::BadRequest(format!("row {number}: expected the columns {}, got '{other}'", known.join(", "))));
+        return Err(Error::BadRequest(format!(
+            "row {number}: expected the columns {}, got '{other}'",
+            known.join(", ")
+        )));
     }
     Ok(())
 }

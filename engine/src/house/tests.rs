@@ -75,7 +75,10 @@ async fn serves_the_newest_and_the_named_and_nothing_else() {
     assert_eq!(house.ask(VersionSelector::Default).await.unwrap(), (3, 33.0));
     assert_eq!(house.ask(VersionSelector::Alias("old".to_owned())).await.unwrap(), (1, 13.0));
     let unserved = house.ask(VersionSelector::Version(2)).await.unwrap_err().to_string();
-    assert_eq!(unserved, "model 'sum' version 2 is not ready: not loaded, because no alias names it and it is not the newest");
+    assert_eq!(
+        unserved,
+        "model 'sum' version 2 is not ready: not loaded, because no alias names it and it is not the newest"
+    );
     assert!(matches!(house.ask(VersionSelector::Version(4)).await, Err(Error::UnknownVersion { .. })));
 
     house.engine.registry.set_alias("sum", "champion", 2).await.unwrap();
@@ -151,14 +154,20 @@ async fn entities_and_rows_get_the_answer_of_their_tensor() {
     let by_row = house.engine.predict_rows("sum", VersionSelector::Default, rows).await.unwrap();
     assert_eq!(by_row.outputs[0], by_entity.outputs[0]);
 
-    let scored = house.engine.feedback.label(&FeedbackKey::Entity { model: None, id: "a".to_owned() }, &Value::Int(5)).unwrap();
+    let scored =
+        house.engine.feedback.label(&FeedbackKey::Entity { model: None, id: "a".to_owned() }, &Value::Int(5)).unwrap();
     assert_eq!((scored.prediction, scored.version), (format!("{}#1", by_entity.id), 1));
     let scored = house.engine.feedback.label(&FeedbackKey::Prediction(format!("{}#0", by_row.id)), &Value::Int(5));
     assert!(scored.is_ok());
 
-    let unknown = house.engine.predict_entities("sum", VersionSelector::Default, "wines", &["a".to_owned(), "z".to_owned()]).await;
+    let unknown = house
+        .engine
+        .predict_entities("sum", VersionSelector::Default, "wines", &["a".to_owned(), "z".to_owned()])
+        .await;
     assert!(matches!(unknown, Err(Error::UnknownEntities { ids, .. }) if ids == ["z"]));
-    let message = |row| async { house.engine.predict_rows("sum", VersionSelector::Default, vec![row]).await.unwrap_err().to_string() };
+    let message = |row| async {
+        house.engine.predict_rows("sum", VersionSelector::Default, vec![row]).await.unwrap_err().to_string()
+    };
     let short = BTreeMap::from([("x0".to_owned(), Value::Null)]);
     assert_eq!(message(short).await, "row 0: expected a numeric value or null for column 'x1', got none");
     let mut long = row(Value::Null, Value::Null);

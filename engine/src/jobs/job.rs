@@ -124,7 +124,7 @@ impl JobEvents {
     /// The next event; waits for it. None when the job has ended and all was told.
     ///
     /// A reader that is thousands of events behind misses the oldest. Nothing is lost if the call is dropped.
-    pub async fn next(&mut self) -> Option<TrainEvent> {
+    pub async fn recv(&mut self) -> Option<TrainEvent> {
         loop {
             {
                 let content = self.job.content.lock();
@@ -160,17 +160,17 @@ mod tests {
         let mut early = JobEvents::new(Arc::clone(&job));
         let event = |number: usize| TrainEvent::Failed { error: number.to_string() };
         job.take(event(0));
-        assert_eq!(early.next().await, Some(event(0)));
+        assert_eq!(early.recv().await, Some(event(0)));
         for number in 1..KEPT_EVENTS + 10 {
             job.take(event(number));
         }
         job.end(JobState::Failed, None);
         let mut late = JobEvents::new(job);
         for number in 10..KEPT_EVENTS + 10 {
-            assert_eq!(late.next().await, Some(event(number)));
-            assert_eq!(early.next().await, Some(event(number)));
+            assert_eq!(late.recv().await, Some(event(number)));
+            assert_eq!(early.recv().await, Some(event(number)));
         }
-        assert_eq!((late.next().await, early.next().await), (None, None));
+        assert_eq!((late.recv().await, early.recv().await), (None, None));
     }
 
     #[test]

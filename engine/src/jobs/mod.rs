@@ -49,6 +49,8 @@ pub struct JobsSettings {
     pub directory: PathBuf,
     /// Jobs that run at the same time, at least one.
     pub max_running: usize,
+    /// What every job is told before its own arguments, such as which home to use.
+    pub common_args: Vec<String>,
     /// How long a cancelled job may take to keep its best weights before it is killed.
     pub cancel_grace: Duration,
 }
@@ -57,7 +59,7 @@ impl JobsSettings {
     /// One job at a time, half a minute to end after a cancellation.
     #[must_use]
     pub const fn new(executable: PathBuf, directory: PathBuf) -> Self {
-        Self { executable, directory, max_running: 1, cancel_grace: Duration::from_secs(30) }
+        Self { executable, directory, max_running: 1, common_args: Vec::new(), cancel_grace: Duration::from_secs(30) }
     }
 }
 

@@ -63,8 +63,9 @@ async fn supervise(
     let cannot_start = |error: std::io::Error| format!("cannot start {}: {error}", settings.executable.display());
     let mut log = fs_err::OpenOptions::new().create(true).append(true).open(&status.log).map_err(cannot_start)?;
     let child_log = log.try_clone().map_err(cannot_start)?.into_file();
+    let args: Vec<String> = settings.common_args.iter().chain(&status.args).cloned().collect();
     let (mut process, stdout) =
-        Process::start(&settings.executable, &status.args, &status.id, child_log).map_err(cannot_start)?;
+        Process::start(&settings.executable, &args, &status.id, child_log).map_err(cannot_start)?;
     job.begin();
 
     let mut output = Output { lines: Lines::new(stdout), open: true };

@@ -80,9 +80,9 @@ impl HostProbe {
     }
 
     fn look(&self, sampler: &mut Sampler) -> Sampled {
-        let sampled = sampler.look();
-        *self.last.lock() = Some(sampled.clone());
-        sampled
+        let seen = sampler.look();
+        *self.last.lock() = Some(seen.clone());
+        seen
     }
 }
 

@@ -44,10 +44,13 @@ pub struct Monitor {
     inner: Arc<Inner>,
 }
 
+/// Recorders by model and version.
+type Versions = BTreeMap<Arc<str>, BTreeMap<u32, Arc<VersionMonitor>>>;
+
 #[derive(Debug)]
 struct Inner {
     started: Instant,
-    versions: RwLock<BTreeMap<Arc<str>, BTreeMap<u32, Arc<VersionMonitor>>>>,
+    versions: RwLock<Versions>,
     devices: RwLock<BTreeMap<String, Arc<DeviceMonitor>>>,
     host: host::HostProbe,
 }
@@ -123,7 +126,7 @@ impl Monitor {
         }
     }
 
-    /// Everything recorded so far in the OpenMetrics text form that Prometheus scrapes (see
+    /// Everything recorded so far in the `OpenMetrics` text form that Prometheus scrapes (see
     /// [`PROMETHEUS_CONTENT_TYPE`]), with `extra` families of other rooms (see [`families`]) behind.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! The OpenMetrics text form of everything recorded, made anew for each scrape from the merged recorders.
+//! The `OpenMetrics` text form of everything recorded, made anew for each scrape from the merged recorders.
 //!
 //! Stage durations are shown as cumulative buckets computed from the recorded histogram, so they agree with the
 //! percentiles of the JSON report: a duration lies in the first bucket whose bound it cannot be told apart from (0.1 %).
@@ -168,13 +168,13 @@ fn device_families(monitor: &Monitor) -> [Family; 3] {
 }
 
 fn host_families(monitor: &Monitor) -> Vec<Family> {
-    let sampled = monitor.inner.host.sample();
+    let look = monitor.inner.host.sample();
     let whole = |value: Option<u64>| value.map(|value| Sample::count(&[], value)).into_iter().collect::<Vec<_>>();
     let ratio = |percent: Option<f64>| {
         percent.map(|percent| Sample::number(&[], percent / 100.0)).into_iter().collect::<Vec<_>>()
     };
     let gpus = |value: fn(&super::GpuReport) -> Option<f64>| {
-        let samples = sampled.gpus.iter().filter_map(|gpu| {
+        let samples = look.gpus.iter().filter_map(|gpu| {
             Some(Sample {
                 labels: vec![gpu.index.to_string(), gpu.name.clone()],
                 value: SampleValue::Number(value(gpu)?),
@@ -182,7 +182,7 @@ fn host_families(monitor: &Monitor) -> Vec<Family> {
         });
         samples.collect::<Vec<_>>()
     };
-    let (host, process) = (&sampled.host, &sampled.process);
+    let (host, process) = (&look.host, &look.process);
     vec![
         families::HOST_CPU_RATIO.family(ratio(host.cpu_percent)),
         families::HOST_MEMORY_USED.family(whole(host.memory_used_bytes)),

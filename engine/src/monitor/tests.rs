@@ -246,3 +246,32 @@ fn refuses_a_sample_that_does_not_fit_its_family() {
         assert!(monitor.prometheus(vec![families::STAGE_DURATION.family(vec![sample])]).is_err());
     }
 }
+
+/// The figures for the documents: run with `--ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn recording_takes_nanoseconds() {
+    const COUNT: u32 = 1_000_000;
+    let monitor = Monitor::new();
+    let versions: Vec<_> = (0..8).map(|number| monitor.version("m", number)).collect();
+    let best_of_five = |run: &dyn Fn(u32)| {
+        let once = |_| {
+            let started = Instant::now();
+            (0..COUNT).for_each(run);
+            started.elapsed().as_secs_f64() * 1e9 / f64::from(COUNT)
+        };
+        (0..5).map(once).fold(f64::INFINITY, f64::min)
+    };
+    for version in &versions {
+        version.request(1, CacheOutcome::Off);
+    }
+    let stage = best_of_five(&|i| versions[7].record(Stage::Total, Duration::from_nanos(u64::from(i % 1_000_000))));
+    let request = best_of_five(&|_| versions[7].request(1, CacheOutcome::Hit));
+    let reading = {
+        let started = Instant::now();
+        (0..100).for_each(|_| _ = monitor.snapshot());
+        started.elapsed() / 100
+    };
+    println!("record: {stage:.1} ns, request: {request:.1} ns, snapshot of 8 versions: {reading:?}");
+    assert!(stage < 2000.0 && request < 2000.0);
+}

@@ -106,7 +106,10 @@ enum Refusal {
 /// What an equal request in flight came to.
 #[derive(Clone, Debug)]
 enum Outcome {
-    Answered { answer: Answer, made: Instant },
+    Answered {
+        answer: Answer,
+        made: Instant,
+    },
     /// Told to those that waited, and removed at once.
     Refused(Refusal),
 }
@@ -268,3 +271,6 @@ impl AnswerCache {
         self.outcomes.weight()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -138,7 +138,10 @@ impl Serving {
             }
         };
         if timeout_at(until.into(), drained).await.is_err() {
-            tracing::warn!(grace_seconds = grace.as_secs_f64(), "requests were still under way when the grace was over");
+            tracing::warn!(
+                grace_seconds = grace.as_secs_f64(),
+                "requests were still under way when the grace was over"
+            );
         }
         let left = until.saturating_duration_since(Instant::now()).max(LEAST_STOP_TIME);
         let stops = futures::future::join_all(self.inner.executors.iter().map(|executor| executor.stop()));
@@ -230,7 +233,8 @@ impl Attempt<'_> {
         let answer = timeout_at(deadline.into(), run.answer(&golden.inputs, &wanted, deadline))
             .await
             .map_err(|_elapsed| Error::DeadlineExceeded { after: SELF_TEST_TIMEOUT })??;
-        selftest::compare(&golden.outputs, &answer.outputs, golden.tolerance).map_err(|reason| self.self_test_error(reason))
+        selftest::compare(&golden.outputs, &answer.outputs, golden.tolerance)
+            .map_err(|reason| self.self_test_error(reason))
     }
 
     fn self_test_error(&self, reason: String) -> Error {

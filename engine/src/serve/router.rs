@@ -55,10 +55,9 @@ impl ModelRoutes {
         let model = || self.name.to_string();
         let version = match selector {
             VersionSelector::Version(version) => *version,
-            VersionSelector::Alias(alias) => *self
-                .aliases
-                .get(alias)
-                .ok_or_else(|| Error::UnknownAlias { model: model(), alias: alias.clone() })?,
+            VersionSelector::Alias(alias) => {
+                *self.aliases.get(alias).ok_or_else(|| Error::UnknownAlias { model: model(), alias: alias.clone() })?
+            }
             VersionSelector::Default => match self.aliases.get(CHAMPION) {
                 Some(version) => *version,
                 None => return self.highest_ready(),

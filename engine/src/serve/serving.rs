@@ -123,7 +123,9 @@ impl Serving {
         self.inner.executors.iter().find_map(|executor| executor.failure())
     }
 
-    pub(super) fn is_closing(&self) -> bool {
+    /// Whether [`Serving::shutdown`] has begun.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
         self.inner.closing.load(Ordering::Acquire)
     }
 
@@ -211,7 +213,11 @@ impl Run<'_> {
             return Err(Error::Input(InputError::NoRows));
         }
         let budget = deadline.saturating_duration_since(Instant::now());
-        let raw = self.executor.run(self.lane, cost.class, rows, deadline).await.map_err(|refused| refusal(refused, budget))?;
+        let raw = self
+            .executor
+            .run(self.lane, cost.class, rows, deadline)
+            .await
+            .map_err(|refused| refusal(refused, budget))?;
         let outputs = guarded(|| Ok(self.model.decode(&raw, wanted)?)).map_err(unwrapped)?;
         Ok(Answer { outputs: Arc::from(outputs), rows: cost.rows })
     }

@@ -30,8 +30,8 @@ impl FakeFormat {
 impl Format for FakeFormat {
     fn open(&self, directory: &Path) -> Result<Arc<dyn Model>, OpenError> {
         let path = directory.join(FILE);
-        let bytes = fs_err::read(&path)
-            .map_err(|error| OpenError::Read { path: path.clone(), reason: error.to_string() })?;
+        let bytes =
+            fs_err::read(&path).map_err(|error| OpenError::Read { path: path.clone(), reason: error.to_string() })?;
         let settings: FakeSettings = serde_json::from_slice(&bytes).map_err(|error| OpenError::Content {
             path,
             expected: "settings of a fake model".to_owned(),

@@ -161,7 +161,8 @@ impl FakeModel {
         {
             return Err(self.bad_input(extra.name()));
         }
-        let columns = self.signature.columns.iter().map(|column| numbers(find(column)?)).collect::<Result<Vec<_>, _>>()?;
+        let columns =
+            self.signature.columns.iter().map(|column| numbers(find(column)?)).collect::<Result<Vec<_>, _>>()?;
         let count = columns.first().map_or(0, Vec::len);
         for row in 0..count {
             for column in &columns {
@@ -219,7 +220,11 @@ impl Model for FakeModel {
                 Err(InputError::UnknownOutput { name: other.to_owned(), expected })
             }
         };
-        if wanted.is_empty() { [SUM, TWICE].map(output).into_iter().collect() } else { wanted.iter().map(|name| output(name)).collect() }
+        if wanted.is_empty() {
+            [SUM, TWICE].map(output).into_iter().collect()
+        } else {
+            wanted.iter().map(|name| output(name)).collect()
+        }
     }
 
     fn place(&self, device: &Device) -> Result<Box<dyn Replica>, RunError> {

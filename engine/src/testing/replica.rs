@@ -59,11 +59,13 @@ impl Replica for FakeReplica {
             });
         }
         if batch.rows() > bucket || !self.settings.buckets.contains(&bucket) {
-            let reason = format!("expected a bucket of {:?} for {} rows, got {bucket}", self.settings.buckets, batch.rows());
+            let reason =
+                format!("expected a bucket of {:?} for {} rows, got {bucket}", self.settings.buckets, batch.rows());
             return Err(RunError::Failed { reason });
         }
         let values = batch.data().as_slice::<f32>();
-        let sums = values.chunks(self.settings.width).map(|row| row.iter().sum::<f32>() + self.settings.offset).collect();
+        let sums =
+            values.chunks(self.settings.width).map(|row| row.iter().sum::<f32>() + self.settings.offset).collect();
         self.probe.submitted(batch.rows());
         self.next_ticket += 1;
         self.batches.insert(self.next_ticket, Batch { sums, panics: holds(batch, self.settings.panic_late_on) });

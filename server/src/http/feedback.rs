@@ -41,7 +41,9 @@ async fn label(state: Shared, request: HttpRequest, payload: Payload) -> Answer 
         let key = match (prediction, entity) {
             (Some(id), _) => FeedbackKey::Prediction(id),
             (None, Some(id)) => FeedbackKey::Entity { model, id },
-            (None, None) => return Err(ApiError::BadRequest("expected 'prediction' or 'entity', got neither".to_owned())),
+            (None, None) => {
+                return Err(ApiError::BadRequest("expected 'prediction' or 'entity', got neither".to_owned()));
+            }
         };
         Ok(state.engine.feedback.label(&key, &label)?)
     };

@@ -44,7 +44,8 @@ struct TensorMetadata<'a> {
 
 impl<'a> TensorMetadata<'a> {
     fn of(specs: &'a [TensorSpec]) -> Vec<Self> {
-        let one = |spec: &'a TensorSpec| Self { name: &spec.name, datatype: spec.datatype.name(), shape: spec.oip_shape() };
+        let one =
+            |spec: &'a TensorSpec| Self { name: &spec.name, datatype: spec.datatype.name(), shape: spec.oip_shape() };
         specs.iter().map(one).collect()
     }
 }
@@ -76,5 +77,5 @@ async fn ready(state: Shared, request: HttpRequest) -> Answer {
     state.ready()?;
     let (name, selector) = named_model(&request)?;
     let deployment = state.engine.deployment(&name, &selector)?;
-    Ok(HttpResponse::Ok().json(serde_json::json!({ "name": deployment.name(), "ready": true })))
+    Ok(HttpResponse::Ok().json(serde_json::json!({ "name": deployment.name().as_ref(), "ready": true })))
 }

@@ -8,6 +8,7 @@ mod features;
 mod feedback;
 mod health;
 mod infer;
+mod jobs;
 mod metadata;
 mod monitor;
 mod predict;
@@ -43,6 +44,7 @@ pub(crate) fn configure(state: Arc<State>) -> impl Fn(&mut web::ServiceConfig) +
         feedback::resources(config);
         registry::resources(config);
         monitor::resources(config);
+        jobs::resources(config);
         config.default_service(web::to(unknown_path));
     }
 }

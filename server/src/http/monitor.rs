@@ -5,7 +5,10 @@ use actix_web::{
     http::{Method, header::HeaderValue},
     web::ServiceConfig,
 };
-use engine::{feedback::VersionFeedback, monitor::{MonitorReport, PROMETHEUS_CONTENT_TYPE}};
+use engine::{
+    feedback::VersionFeedback,
+    monitor::{MonitorReport, PROMETHEUS_CONTENT_TYPE},
+};
 use serde::Serialize;
 
 use super::{Answer, Shared, only};
@@ -26,7 +29,9 @@ struct Report {
 async fn report(state: Shared) -> Answer {
     // Looking at the host takes milliseconds, which no other request shall wait for.
     let engine = state.engine.clone();
-    let report = state.engine.off_the_web(move || Ok(Report { monitor: engine.monitor.snapshot(), feedback: engine.feedback.report() }));
+    let report = state
+        .engine
+        .off_the_web(move || Ok(Report { monitor: engine.monitor.snapshot(), feedback: engine.feedback.report() }));
     Ok(HttpResponse::Ok().json(report.await?))
 }
 

@@ -65,7 +65,8 @@ impl Query {
             }
             let twice = seen.contains(&name);
             // Both name a version, so they exclude each other.
-            if twice || (name == "alias" && seen.contains(&"version")) || (name == "version" && seen.contains(&"alias")) {
+            if twice || (name == "alias" && seen.contains(&"version")) || (name == "version" && seen.contains(&"alias"))
+            {
                 let message = "expected each query parameter once, and either version or alias";
                 return Err(ApiError::BadRequest(format!("{message}, got '{text}'")));
             }
@@ -110,7 +111,19 @@ mod tests {
 
     #[test]
     fn refuses_what_is_unclear() {
-        for text in ["id=a", "ids=", "ids=a,,b", "ids", "ids=a&ids=b", "version=1&alias=b", "version=", "version=-1", "version=+1", "version=x", "ids=%ff"] {
+        for text in [
+            "id=a",
+            "ids=",
+            "ids=a,,b",
+            "ids",
+            "ids=a&ids=b",
+            "version=1&alias=b",
+            "version=",
+            "version=-1",
+            "version=+1",
+            "version=x",
+            "ids=%ff",
+        ] {
             assert!(read(text).is_err(), "{text}");
         }
         assert_eq!(read("version=99999999999").unwrap_err(), "model 'm' has no version 99999999999");

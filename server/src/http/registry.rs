@@ -69,10 +69,13 @@ async fn list(state: Shared) -> Answer {
     let mut served: BTreeMap<String, ServedModel> =
         state.engine.serving.models().into_iter().map(|model| (model.name.clone(), model)).collect();
     let registered = state.engine.registry.models().await?;
-    let registry: Vec<_> = registered.into_iter().map(|model| {
-        let served = served.remove(&model.name);
-        describe(&state, model, served)
-    }).collect();
+    let registry: Vec<_> = registered
+        .into_iter()
+        .map(|model| {
+            let served = served.remove(&model.name);
+            describe(&state, model, served)
+        })
+        .collect();
     let models = registry.iter().map(|model| model.name.clone()).collect();
     Ok(HttpResponse::Ok().json(ModelList { models, registry }))
 }
@@ -98,7 +101,8 @@ fn describe(state: &Shared, model: RegisteredModel, served: Option<ServedModel>)
         })
         .collect();
     let model_version_status = versions.iter().rev().map(VersionAnswer::status).collect();
-    let ready = state.ready().is_ok() && state.engine.deployment(&name, &engine::registry::VersionSelector::Default).is_ok();
+    let ready =
+        state.ready().is_ok() && state.engine.deployment(&name, &engine::registry::VersionSelector::Default).is_ok();
     ModelAnswer { name, ready, created_at, aliases, versions, model_version_status }
 }
 

@@ -62,7 +62,9 @@ pub enum SettingsError {
         got: String,
     },
     /// The user has no home directory and `home` is not set.
-    #[error("setting 'home': expected a directory, because this user has no data directory; set EMBERLINE_HOME or --home")]
+    #[error(
+        "setting 'home': expected a directory, because this user has no data directory; set EMBERLINE_HOME or --home"
+    )]
     NoHome,
 }
 
@@ -286,8 +288,11 @@ impl ServerSettings {
                 return Err(SettingsError::Value { name, expected: "at least 1", got: "0".to_owned() });
             }
         }
-        let above_zero =
-            [("request_timeout", self.request_timeout), ("head_timeout", self.head_timeout), ("body_timeout", self.body_timeout)];
+        let above_zero = [
+            ("request_timeout", self.request_timeout),
+            ("head_timeout", self.head_timeout),
+            ("body_timeout", self.body_timeout),
+        ];
         for (name, value) in above_zero {
             if value.is_zero() {
                 return Err(SettingsError::Value { name, expected: "a time above 0", got: "0".to_owned() });
@@ -313,7 +318,9 @@ fn layered(given: &ServerSettings, path: &Path, matches: &ArgMatches) -> Result<
     let values = |figment: &Figment| -> Result<Dict, figment::Error> {
         Ok(figment.data()?.into_values().next().unwrap_or_default())
     };
-    let malformed = |error: figment::Error| wrong(error.to_string().lines().filter(|line| !line.contains('|')).collect::<Vec<_>>().join(": "));
+    let malformed = |error: figment::Error| {
+        wrong(error.to_string().lines().filter(|line| !line.contains('|')).collect::<Vec<_>>().join(": "))
+    };
 
     let all = values(&Figment::from(Serialized::defaults(given))).map_err(|error| wrong(error.to_string()))?;
     let file = Figment::from(Toml::string(&content));
@@ -323,9 +330,8 @@ fn layered(given: &ServerSettings, path: &Path, matches: &ArgMatches) -> Result<
             return Err(SettingsError::Unknown { path: path.to_owned(), name: name.clone(), known });
         }
     }
-    let from_user = |name: &str| {
-        matches!(matches.value_source(name), Some(ValueSource::EnvVariable | ValueSource::CommandLine))
-    };
+    let from_user =
+        |name: &str| matches!(matches.value_source(name), Some(ValueSource::EnvVariable | ValueSource::CommandLine));
     let explicit: Dict = all.into_iter().filter(|(name, _)| from_user(name)).collect();
     Figment::from(Serialized::defaults(given))
         .merge(file)

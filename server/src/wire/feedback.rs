@@ -2,12 +2,7 @@
 
 use contract::Value;
 
-use super::{
-    Result, WireError,
-    infer::Seen,
-    reader::Reader,
-    rows::only_known,
-};
+use super::{Result, WireError, infer::Seen, reader::Reader, rows::only_known};
 
 /// One label and what it belongs to.
 #[derive(Clone, Debug, PartialEq)]
@@ -88,23 +83,33 @@ mod tests {
     #[test]
     fn reads_one_and_many() {
         let one = decode_feedback(br#"{"prediction":"a#1","label":5}"#).unwrap();
-        let entry = FeedbackEntry { prediction: Some("a#1".to_owned()), entity: None, model: None, label: Value::Int(5) };
+        let entry =
+            FeedbackEntry { prediction: Some("a#1".to_owned()), entity: None, model: None, label: Value::Int(5) };
         assert_eq!(one, FeedbackForm::One(entry));
-        let many = decode_feedback(br#"[{"entity":"w","model":"m","label":"red"},{"entity":"w","label":null}]"#).unwrap();
-        assert!(matches!(many, FeedbackForm::Many(entries) if entries.len() == 2 && entries[0].model.as_deref() == Some("m")));
+        let many =
+            decode_feedback(br#"[{"entity":"w","model":"m","label":"red"},{"entity":"w","label":null}]"#).unwrap();
+        assert!(
+            matches!(many, FeedbackForm::Many(entries) if entries.len() == 2 && entries[0].model.as_deref() == Some("m"))
+        );
         assert_eq!(decode_feedback(b"[]"), Ok(FeedbackForm::Many(vec![])));
     }
 
     #[test]
     fn refuses_unclear_keys() {
         let message = |body: &str| decode_feedback(body.as_bytes()).unwrap_err().to_string();
-        assert_eq!(message(r#"{"label":1}"#), "request body, byte 0: expected either 'prediction' or 'entity', got neither");
+        assert_eq!(
+            message(r#"{"label":1}"#),
+            "request body, byte 0: expected either 'prediction' or 'entity', got neither"
+        );
         assert_eq!(
             message(r#"{"prediction":"a","entity":"b","label":1}"#),
             "request body, byte 0: expected either 'prediction' or 'entity', got both"
         );
         assert_eq!(message(r#"{"prediction":"a"}"#), "feedback: expected a member 'label', got none");
-        assert!(message(r#"{"id":"a"}"#).contains("expected a member 'prediction' or 'entity' or 'model' or 'label', got 'id'"));
+        assert!(
+            message(r#"{"id":"a"}"#)
+                .contains("expected a member 'prediction' or 'entity' or 'model' or 'label', got 'id'")
+        );
         assert!(decode_feedback(b"").is_err());
     }
 }

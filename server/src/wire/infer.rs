@@ -209,7 +209,9 @@ fn read_outputs(reader: &mut Reader<'_>) -> Result<Vec<String>> {
             "parameters" => reader.object("an object as 'parameters'", |reader, key| {
                 // Leaving it out would answer something else than was asked for.
                 if key == "classification" {
-                    return Err(WireError::Unsupported("the output parameter 'classification' is not supported".to_owned()));
+                    return Err(WireError::Unsupported(
+                        "the output parameter 'classification' is not supported".to_owned(),
+                    ));
                 }
                 reader.skip()
             }),

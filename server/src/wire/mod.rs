@@ -70,7 +70,9 @@ pub enum WireError {
         got: String,
     },
     /// Nested `data` is not nested as the shape says.
-    #[error("input '{input}': data is not nested as its shape {shape:?} says: expected {expected} at level {level}, got {got}")]
+    #[error(
+        "input '{input}': data is not nested as its shape {shape:?} says: expected {expected} at level {level}, got {got}"
+    )]
     Nesting {
         /// Name of the input.
         input: String,

@@ -144,7 +144,9 @@ impl<'a> Reader<'a> {
                 }
             }
             b'I' if self.bytes[at..].starts_with(b"Infinity") => return self.literal(start, at + 8, expected),
-            b'N' if at == start && self.bytes[at..].starts_with(b"NaN") => return self.literal(start, at + 3, expected),
+            b'N' if at == start && self.bytes[at..].starts_with(b"NaN") => {
+                return self.literal(start, at + 3, expected);
+            }
             _ => return Err(self.unexpected(expected)),
         }
         if byte(at) == b'.' {
@@ -225,7 +227,9 @@ impl<'a> Reader<'a> {
             Some(b'f') if self.bytes[self.at..].starts_with(b"false") => "false".to_owned(),
             Some(byte) => {
                 let part = &self.bytes[self.at..];
-                let end = part.iter().position(|byte| !matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'+' | b'-' | b'.'));
+                let end = part
+                    .iter()
+                    .position(|byte| !matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'+' | b'-' | b'.'));
                 match std::str::from_utf8(&part[..end.unwrap_or(part.len())]) {
                     Ok(word) if !word.is_empty() => format!("'{}'", excerpt(word)),
                     _ if byte.is_ascii_graphic() => format!("'{}'", char::from(byte)),
@@ -384,15 +388,48 @@ mod tests {
     #[test]
     fn takes_what_json_takes_and_nothing_else() {
         let good = [
-            "{}", "[]", " [ 1 , -0 , 0.5e+3 , 1E5 ] ", r#"{"a":{"b":[true,false,null,"c"]}}"#, "NaN", "-Infinity", "Infinity",
+            "{}",
+            "[]",
+            " [ 1 , -0 , 0.5e+3 , 1E5 ] ",
+            r#"{"a":{"b":[true,false,null,"c"]}}"#,
+            "NaN",
+            "-Infinity",
+            "Infinity",
             r#""\u00e9\ud83d\ude00\n\"\\\/""#,
         ];
         for text in good {
             assert_eq!(read(text, |reader| reader.skip()), Ok(()), "{text}");
         }
         let bad = [
-            "", "{", "[", "[1,]", "{\"a\":1,}", "{a:1}", "{\"a\"}", "[1 2]", "01", "1.", ".5", "+1", "1e", "-", "-NaN", "nan", "inf",
-            "tru", "nul", "\"", "\"\\x\"", "\"\\ud800\"", "\"\\ud800\\u0041\"", "\"\\udc00\"", "\"\\u12\"", "\"a\nb\"", "1 1", "\"\\", "\"\\u",
+            "",
+            "{",
+            "[",
+            "[1,]",
+            "{\"a\":1,}",
+            "{a:1}",
+            "{\"a\"}",
+            "[1 2]",
+            "01",
+            "1.",
+            ".5",
+            "+1",
+            "1e",
+            "-",
+            "-NaN",
+            "nan",
+            "inf",
+            "tru",
+            "nul",
+            "\"",
+            "\"\\x\"",
+            "\"\\ud800\"",
+            "\"\\ud800\\u0041\"",
+            "\"\\udc00\"",
+            "\"\\u12\"",
+            "\"a\nb\"",
+            "1 1",
+            "\"\\",
+            "\"\\u",
         ];
         for text in bad {
             assert!(read(text, |reader| reader.skip()).is_err(), "{text}");

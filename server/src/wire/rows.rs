@@ -131,7 +131,10 @@ mod tests {
             message(r#"{"rows":[{"a":[1]}]}"#),
             "request body, byte 14: expected a number, a string, true, false or null, got an array"
         );
-        assert_eq!(message(r#"{"rows":[{"a":1,"a":2}]}"#), "request body, byte 21: expected each column once in a row, got one twice");
+        assert_eq!(
+            message(r#"{"rows":[{"a":1,"a":2}]}"#),
+            "request body, byte 21: expected each column once in a row, got one twice"
+        );
         let message = |body: &str| decode_entity_rows(body.as_bytes()).unwrap_err().to_string();
         assert_eq!(
             message(r#"{"rows":[{"a":1}]}"#),

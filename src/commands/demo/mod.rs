@@ -6,6 +6,7 @@ mod traffic;
 
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     path::{Path, PathBuf},
     sync::Arc,
     time::Instant,
@@ -24,9 +25,11 @@ use self::{
     table::{TARGET, Wines},
     traffic::Api,
 };
+use server::{boot, settings::ServerSettings};
+
 use crate::{
     commands::serve,
-    home::Home,
+    home::control_runtime,
     terminal::{TrainingBar, note, print, print_json},
 };
 
@@ -48,7 +51,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     json: bool,
     /// Device to train and serve on: auto, cpu, gpu, gpu:N, vulkan:N or cuda:N.
-    #[arg(long, env = "EMBERLINE_DEVICE", default_value_t)]
+    #[arg(long, env = "EMBERLINE_DEVICE", default_value = "auto")]
     device: DeviceSelector,
     /// Address of the API; any free port when not given.
     #[arg(long, env = "EMBERLINE_HTTP", default_value = "127.0.0.1:0", value_name = "ADDR")]
@@ -63,24 +66,29 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let started = Instant::now();
     let temporary = tempfile::tempdir()?;
     let folder = arguments.keep.as_deref().unwrap_or(temporary.path());
-    let home = Home::at(folder);
+    let settings = settings(arguments, folder)?;
     let device = ::models::device::resolve(&arguments.device)?;
 
     let wines = table::wines();
     let training_rows = wines.rows.iter().filter(|wine| !wine.live).count();
-    let csv = home.folder()?.join("wine-quality.csv");
+    let csv = folder.join("wine-quality.csv");
+    fs_err::create_dir_all(folder)?;
     wines.write_training_rows(&csv)?;
     note(format!("{} wines, {} of them kept as traffic", wines.rows.len(), wines.rows.len() - training_rows));
 
-    let control = home.control()?;
-    let settings = serve::settings(&home, &arguments.http, arguments.device)?;
-    let engine = control.block_on(serve::open(&settings, std::slice::from_ref(&device), control.handle()))?;
-    let trained = control.block_on(train_versions(&engine, &csv, folder, arguments.device))?;
+    let control = control_runtime()?;
+    let engine = control.block_on(serve::open(&settings, vec![device.clone()], control.handle()))?;
+    let trained = control.block_on(train_versions(&engine, &csv, arguments.device))?;
     let champion = champion(&trained);
-    control.block_on(engine.registry.set_alias(MODEL, "champion", champion))?;
+    for version in trained.keys() {
+        let alias = if *version == champion { "champion" } else { "challenger" };
+        control.block_on(engine.registry.set_alias(MODEL, alias, *version))?;
+    }
 
     let starting = Instant::now();
-    let server = control.block_on(serve::start(&settings, &engine))?;
+    let server = boot::start(&settings, Arc::clone(&engine))?;
+    // An alias keeps a version in service: both are loaded, warmed and tested when this returns.
+    control.block_on(engine.refresh())?;
     let ready_seconds = starting.elapsed().as_secs_f64();
     let url = format!("http://{}", server.address());
     note(format!("serving on {url}"));
@@ -114,23 +122,29 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         if !arguments.json {
             print(format!("\n{}", report.invitation()))?;
         }
-        control.block_on(server.until_signal());
+        control.block_on(server.until_signal())?;
     }
-    control.block_on(server.stop());
+    control.block_on(server.stop())?;
     Ok(())
+}
+
+/// The server's settings, with everything but address, device and home as it is by default.
+fn settings(arguments: &Arguments, folder: &Path) -> Result<ServerSettings> {
+    let mut flags: Vec<OsString> = vec!["--home".into(), folder.into()];
+    flags.extend(["--http".into(), arguments.http.clone().into()]);
+    flags.extend(["--device".into(), arguments.device.to_string().into()]);
+    Ok(ServerSettings::from_flags(flags)?)
 }
 
 /// Trains every version in a child process of its own and registers it.
 async fn train_versions(
     engine: &Arc<Engine>,
     csv: &Path,
-    home: &Path,
     device: DeviceSelector,
 ) -> Result<BTreeMap<u32, VersionMetadata>> {
     let mut trained = BTreeMap::new();
     for (index, settings) in VERSIONS.iter().enumerate() {
-        let mut words: Vec<String> = vec!["--home".to_owned(), home.display().to_string()];
-        words.extend(["--data".to_owned(), csv.display().to_string()]);
+        let mut words: Vec<String> = vec!["--data".to_owned(), csv.display().to_string()];
         words.extend(["--target", TARGET, "--name", MODEL, "--seed", "7"].map(str::to_owned));
         words.extend(["--device".to_owned(), device.to_string()]);
         words.extend(settings.iter().map(|word| (*word).to_owned()));
@@ -143,7 +157,7 @@ async fn train_versions(
 /// Trains one version as a job, under a progress bar.
 async fn train(jobs: &Jobs, words: Vec<String>, title: &str) -> Result<(u32, VersionMetadata)> {
     let mut bar = TrainingBar::new(title, true);
-    let id = jobs.start(words).await?;
+    let id = jobs.start(words)?;
     let mut events = jobs.subscribe(&id)?;
     let mut registered = None;
     while let Some(event) = events.recv().await {

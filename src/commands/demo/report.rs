@@ -62,7 +62,8 @@ pub(super) struct VersionFacts {
 impl Report {
     /// The report as a person likes to read it.
     pub(super) fn text(&self) -> String {
-        let Self { seconds, device, device_name, table: facts, versions: _, champion, ready_seconds, monitor, .. } = self;
+        let Self { seconds, device, device_name, table: facts, versions: _, champion, ready_seconds, monitor, .. } =
+            self;
         let TableFacts { name, features, target, training_rows, live_rows } = facts;
         let mut parts = vec![
             format!(
@@ -76,9 +77,15 @@ impl Report {
             section("Latency", &self.latency_table()),
         ];
         let memory = monitor.process.rss_bytes.map_or_else(String::new, |rss| format!(" · {} resident", bytes(rss)));
-        let busy: Vec<_> =
-            monitor.devices.iter().map(|one| format!("{} busy {:.1} %", one.device, one.busy_fraction * 100.0)).collect();
-        parts.push(format!("ready {ready_seconds:.2} s after start · {}{memory} · champion is version {champion}", busy.join(", ")));
+        let busy: Vec<_> = monitor
+            .devices
+            .iter()
+            .map(|one| format!("{} busy {:.1} %", one.device, one.busy_fraction * 100.0))
+            .collect();
+        parts.push(format!(
+            "ready {ready_seconds:.2} s after start · {}{memory} · champion is version {champion}",
+            busy.join(", ")
+        ));
         parts.join("\n\n")
     }
 

@@ -30,6 +30,12 @@ struct AnswerRow {
     id: String,
 }
 
+/// The answer of `POST /v1/feedback` to an array, as far as the demo reads it.
+#[derive(Deserialize)]
+struct Labelled {
+    accepted: usize,
+}
+
 impl Api {
     /// A client of the API at `base`, such as `http://127.0.0.1:8080`.
     pub(super) fn new(base: &str) -> Self {
@@ -59,7 +65,12 @@ impl Api {
     }
 
     /// Asks for every live wine once, by entity id, from many clients at once; gives each prediction's id with the wine.
-    pub(super) fn predict_entities<'w>(&self, model: &str, query: &str, wines: &'w Wines) -> Result<Vec<(String, &'w Wine)>> {
+    pub(super) fn predict_entities<'w>(
+        &self,
+        model: &str,
+        query: &str,
+        wines: &'w Wines,
+    ) -> Result<Vec<(String, &'w Wine)>> {
         let live: Vec<&Wine> = wines.live().collect();
         in_parallel(&live, |wine| {
             let url = format!("{}/v1/predict/{model}?ids={}{query}", self.base, wine.id);
@@ -88,7 +99,10 @@ impl Api {
         for chunk in predictions.chunks(CHUNK) {
             let labels: Vec<Value> =
                 chunk.iter().map(|(id, wine)| json!({ "prediction": id, "label": wine.quality })).collect();
-            read::<Value>(self.agent.post(format!("{}/v1/feedback", self.base)).send_json(labels))?;
+            let results: Labelled = read(self.agent.post(format!("{}/v1/feedback", self.base)).send_json(labels))?;
+            if results.accepted != chunk.len() {
+                bail!("the demo's own API took {} of {} labels", results.accepted, chunk.len());
+            }
         }
         Ok(())
     }

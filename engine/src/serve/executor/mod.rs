@@ -124,12 +124,15 @@ impl Executor {
 
     /// Why this device can answer nothing any more; none while it can.
     pub(super) fn failure(&self) -> Option<RunError> {
-        let ended = || {
-            let reason = "its executor has ended".to_owned();
-            let lost = RunError::DeviceLost { device: self.shared.device.to_string(), reason };
-            self.shared.ended.load(Ordering::SeqCst).then_some(lost)
-        };
-        self.shared.lost.get().cloned().or_else(ended)
+        let shared = &self.shared;
+        if let Some(error) = shared.lost.get() {
+            return Some(error.clone());
+        }
+        if !shared.ended.load(Ordering::SeqCst) {
+            return None;
+        }
+        let reason = "its executor has ended".to_owned();
+        Some(RunError::DeviceLost { device: shared.device.to_string(), reason })
     }
 
     /// Replicas placed or on their way.
@@ -145,7 +148,13 @@ impl Executor {
 
     /// Runs rows on a lane. Gives up nothing at the deadline by itself while the device is busy: the caller puts a timeout
     /// around, and dropping the future cancels what has not reached the device.
-    pub(super) async fn run(&self, lane: LaneId, class: usize, rows: RowBlock, deadline: Instant) -> Result<RowBlock, Refused> {
+    pub(super) async fn run(
+        &self,
+        lane: LaneId,
+        class: usize,
+        rows: RowBlock,
+        deadline: Instant,
+    ) -> Result<RowBlock, Refused> {
         let permit = self.admit(rows.rows(), deadline)?;
         let (sender, answer) = oneshot::channel();
         let reply = Waiter::new(sender, permit);
@@ -202,12 +211,8 @@ impl Executor {
 
     fn admit(&self, rows: usize, deadline: Instant) -> Result<Permit, Refused> {
         let shared = &self.shared;
-        if let Some(error) = self.failure() {
-            return Err(if shared.lost.get().is_some() {
-                Refused::Failure(Failure::Run(error))
-            } else {
-                Refused::Failure(Failure::ShuttingDown)
-            });
+        if let Some(error) = shared.lost.get() {
+            return Err(Refused::Failure(Failure::Run(error.clone())));
         }
         if rows > shared.max_queue_rows {
             return Err(Refused::TooManyRows { rows, limit: shared.max_queue_rows });

@@ -199,7 +199,8 @@ impl Worker {
     fn average(&self, batch: Duration) {
         let newest = u64::try_from(batch.as_nanos()).unwrap_or(u64::MAX);
         let average = self.shared.batch_nanos.load(Ordering::Relaxed);
-        let average = if average == 0 { newest } else { average - average / AVERAGED_BATCHES + newest / AVERAGED_BATCHES };
+        let average =
+            if average == 0 { newest } else { average - average / AVERAGED_BATCHES + newest / AVERAGED_BATCHES };
         self.shared.batch_nanos.store(average, Ordering::Relaxed);
     }
 

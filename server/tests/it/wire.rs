@@ -32,7 +32,8 @@ fn tensor() -> impl Strategy<Value = Tensor> {
         (proptest::collection::vec((element, proptest::bool::weighted(0.1)), 0..40), any::<bool>()).prop_map(
             move |(elements, gaps)| {
                 let gap = |absent: bool| gaps && absent;
-                let values: Vec<T> = elements.iter().map(|(value, absent)| if gap(*absent) { missing } else { *value }).collect();
+                let values: Vec<T> =
+                    elements.iter().map(|(value, absent)| if gap(*absent) { missing } else { *value }).collect();
                 let tensor = Tensor::from_values("x", vec![values.len(), 1], &values).unwrap();
                 with_gaps(tensor, elements.iter().map(|(_, absent)| gap(*absent)).collect())
             },
@@ -51,11 +52,12 @@ fn tensor() -> impl Strategy<Value = Tensor> {
     .prop_map(|value| if value.is_nan() { f64::NAN } else { value });
     let booleans = proptest::collection::vec(any::<bool>(), 0..40)
         .prop_map(|values| Tensor::from_bools("x", vec![values.len()], &values).unwrap());
-    let strings = proptest::collection::vec(proptest::option::weighted(0.8, any::<String>()), 0..20).prop_map(|texts| {
-        let strings: Strings = texts.iter().map(|text| text.clone().unwrap_or_default()).collect();
-        let tensor = Tensor::from_strings("x", vec![1, texts.len()], strings).unwrap();
-        with_gaps(tensor, texts.iter().map(Option::is_none).collect())
-    });
+    let strings =
+        proptest::collection::vec(proptest::option::weighted(0.8, any::<String>()), 0..20).prop_map(|texts| {
+            let strings: Strings = texts.iter().map(|text| text.clone().unwrap_or_default()).collect();
+            let tensor = Tensor::from_strings("x", vec![1, texts.len()], strings).unwrap();
+            with_gaps(tensor, texts.iter().map(Option::is_none).collect())
+        });
     prop_oneof![
         numbers(any::<u8>(), 0),
         numbers(any::<u16>(), 0),
@@ -270,6 +272,7 @@ fn messages_say_what_was_expected_and_what_came() {
         r#"{"inputs":[],"parameters":{"timeout":"soon"}}"#,
         r#"{"inputs":[],"parameters":{"timeout":-5}}"#,
     ];
-    let messages: Vec<String> = bodies.iter().map(|body| format!("{body}\n    {}", decode(body).unwrap_err())).collect();
+    let messages: Vec<String> =
+        bodies.iter().map(|body| format!("{body}\n    {}", decode(body).unwrap_err())).collect();
     insta::assert_snapshot!(messages.join("\n"));
 }
