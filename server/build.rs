@@ -6,10 +6,7 @@ use std::{env, error::Error, path::PathBuf};
 const PROTO: &str = "proto/inference.proto";
 
 fn main() -> Result<(), Box<dyn Error>> {
-    #[expect(clippy::print_stdout, reason = "this is how a build script talks to cargo")]
-    {
-        println!("cargo:rerun-if-changed={PROTO}");
-    }
+    println!("cargo:rerun-if-changed={PROTO}");
     let files = protox::compile([PROTO], ["proto"])?;
 
     // The server reads inference requests itself, straight into tensors, so that message is not generated.

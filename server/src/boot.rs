@@ -19,7 +19,11 @@ use actix_web::{
 use engine::Engine;
 
 use crate::{
-    grpc::{GrpcListener, GrpcServer}, http, settings::ServerSettings, state::State};
+    grpc::{GrpcListener, GrpcServer},
+    http,
+    settings::ServerSettings,
+    state::State,
+};
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]

@@ -1,7 +1,8 @@
 //! What holds for every call: its deadline, and our own words where tonic has others.
 //!
 //! A call has the time that the client's `grpc-timeout` gives it, and never more than a body and an answer may take together. tonic
-//! itself ends a call after `grpc-timeout` with the code CANCELLED; this ends it first (its timer is older), with DEADLINE_EXCEEDED.
+//! itself ends a call after `grpc-timeout` with the code `CANCELLED`; this ends it first (its
+//! timer is older), with `DEADLINE_EXCEEDED`.
 
 use std::{
     convert::Infallible,
@@ -95,7 +96,7 @@ where
     }
 }
 
-/// tonic alone answers OUT_OF_RANGE, for a message beyond the limit, and UNIMPLEMENTED without a message, for an unknown method.
+/// tonic alone answers `OUT_OF_RANGE`, for a message beyond the limit, and `UNIMPLEMENTED` without a message, for an unknown method.
 fn reworded(response: Response<Body>, path: &str, max_body: usize) -> Response<Body> {
     let headers = response.headers();
     let Some(status) = headers.get(STATUS) else { return response };

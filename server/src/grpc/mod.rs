@@ -17,7 +17,15 @@ mod status;
 mod tests;
 
 /// What the protobuf compiler wrote; see `build.rs`.
-#[expect(unused_qualifications, reason = "generated code names everything in full")]
+#[expect(
+    unused_qualifications,
+    unreachable_pub,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    clippy::enum_variant_names,
+    clippy::pedantic,
+    reason = "generated code has habits of its own"
+)]
 mod generated {
     tonic::include_proto!("inference");
 }
@@ -30,9 +38,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    runtime::Builder, sync::oneshot,
-};
+use tokio::{runtime::Builder, sync::oneshot};
 use tonic::transport::{Server, server::TcpIncoming};
 
 use self::{
@@ -135,7 +141,8 @@ async fn serve(
     stopping: oneshot::Receiver<Duration>,
 ) -> io::Result<()> {
     let incoming = TcpIncoming::from(tokio::net::TcpListener::from_std(listener)?).with_nodelay(Some(true));
-    let service = GrpcInferenceServiceServer::new(InferenceService::new(state)).max_decoding_message_size(limits.max_body);
+    let service =
+        GrpcInferenceServiceServer::new(InferenceService::new(state)).max_decoding_message_size(limits.max_body);
     let (drain, draining) = oneshot::channel();
     let served = Server::builder()
         .max_concurrent_streams(MOST_STREAMS)
@@ -157,7 +164,10 @@ async fn serve(
     match tokio::time::timeout(grace, served).await {
         Ok(ended) => ended.map_err(io::Error::other),
         Err(_elapsed) => {
-            tracing::warn!(grace_seconds = grace.as_secs_f64(), "gRPC calls were cut off: they took longer than the grace");
+            tracing::warn!(
+                grace_seconds = grace.as_secs_f64(),
+                "gRPC calls were cut off: they took longer than the grace"
+            );
             Ok(())
         }
     }

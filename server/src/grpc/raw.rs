@@ -24,7 +24,8 @@ pub(super) fn decode(name: &str, datatype: DataType, shape: &[usize], raw: &[u8]
             let elements = shape.iter().try_fold(1_usize, |count, axis| count.checked_mul(*axis));
             let expected = elements.and_then(|count| count.checked_mul(size));
             if expected != Some(raw.len()) {
-                let expected = expected.map_or_else(|| "more bytes than there can be".to_owned(), |bytes| format!("{bytes} bytes"));
+                let expected = expected
+                    .map_or_else(|| "more bytes than there can be".to_owned(), |bytes| format!("{bytes} bytes"));
                 let got = raw.len();
                 return Err(ApiError::BadRequest(format!(
                     "input '{name}' has shape {shape:?} and datatype {datatype}, which asks for {expected}, but {got} were sent"

@@ -93,7 +93,9 @@ impl InferMessage {
             let (number, field) = field?;
             match number {
                 request_field::MODEL_NAME => field.text("a string as 'model_name'")?.clone_into(&mut request.model),
-                request_field::MODEL_VERSION => field.text("a string as 'model_version'")?.clone_into(&mut request.version),
+                request_field::MODEL_VERSION => {
+                    field.text("a string as 'model_version'")?.clone_into(&mut request.version)
+                }
                 request_field::ID => field.text("a string as 'id'")?.clone_into(&mut request.id),
                 request_field::PARAMETERS => {
                     let Parameter { key, value } = Parameter::read(field)?;
@@ -173,7 +175,9 @@ fn read_head(message: &[u8], number: usize) -> Result<InputHead<'_>, ApiError> {
         match field_number {
             input_field::NAME => name = field.text("a string as an input's 'name'")?,
             input_field::DATATYPE => datatype = field.text("a string as an input's 'datatype'")?,
-            input_field::SHAPE => field.varints("sizes as an input's 'shape'", |size| axis(&mut shape, size, number))?,
+            input_field::SHAPE => {
+                field.varints("sizes as an input's 'shape'", |size| axis(&mut shape, size, number))?
+            }
             input_field::PARAMETERS => shared_memory |= Parameter::read(field)?.key == "shared_memory_region",
             input_field::CONTENTS => {
                 has_contents = true;
@@ -193,7 +197,9 @@ fn read_head(message: &[u8], number: usize) -> Result<InputHead<'_>, ApiError> {
 
 fn axis(shape: &mut Vec<usize>, size: u64, input: usize) -> Result<(), ApiError> {
     if shape.len() == MOST_AXES {
-        return Err(ApiError::BadRequest(format!("input number {input}: expected at most {MOST_AXES} axes in 'shape', got more")));
+        return Err(ApiError::BadRequest(format!(
+            "input number {input}: expected at most {MOST_AXES} axes in 'shape', got more"
+        )));
     }
     let size = size.cast_signed();
     let wrong =
@@ -280,7 +286,9 @@ impl<'a> ParameterValue<'a> {
 
 /// The parameter `timeout`: microseconds, 0 for no wish.
 fn timeout(value: Option<ParameterValue<'_>>) -> Result<Option<Duration>, ApiError> {
-    let wrong = |got: String| Err(ApiError::BadRequest(format!("expected a whole number of microseconds as 'timeout', got {got}")));
+    let wrong = |got: String| {
+        Err(ApiError::BadRequest(format!("expected a whole number of microseconds as 'timeout', got {got}")))
+    };
     let microseconds = match value {
         Some(ParameterValue::Uint(value)) => value,
         Some(ParameterValue::Int(value)) => match u64::try_from(value) {

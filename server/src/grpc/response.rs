@@ -9,13 +9,17 @@ use engine::serve::{CacheStatus, Prediction};
 
 use super::{
     contents,
-    generated::{InferParameter, ModelInferResponse, infer_parameter::ParameterChoice, model_infer_response::InferOutputTensor},
+    generated::{
+        InferParameter, ModelInferResponse, infer_parameter::ParameterChoice, model_infer_response::InferOutputTensor,
+    },
     raw,
 };
 use crate::{ApiError, wire::WireError};
 
 /// Id of the answer; row `i` of it is known as `id#i` to feedback.
 pub(crate) const PREDICTION_ID: &str = "emberline_prediction_id";
+/// The version that answered, as a number.
+pub(crate) const VERSION: &str = "emberline_version";
 /// `hit`, `miss` or `off`.
 pub(crate) const CACHE: &str = "emberline_cache";
 /// Microseconds since a cached answer was computed.
@@ -32,7 +36,7 @@ pub(super) fn infer_response(id: String, prediction: &Prediction, raw: bool) -> 
         model_name: model.to_string(),
         model_version: version.to_string(),
         id,
-        parameters: parameters(prediction_id, *cache),
+        parameters: parameters(prediction_id, *version, *cache),
         outputs: Vec::with_capacity(outputs.len()),
         raw_output_contents: Vec::new(),
     };
@@ -56,22 +60,29 @@ pub(super) fn infer_response(id: String, prediction: &Prediction, raw: bool) -> 
 
 fn shape(output: &Tensor) -> Result<Vec<i64>, WireError> {
     let size = |size: &usize| {
-        i64::try_from(*size)
-            .map_err(|_| WireError::Output { output: output.name().to_owned(), reason: format!("an axis has size {size}") })
+        i64::try_from(*size).map_err(|_| WireError::Output {
+            output: output.name().to_owned(),
+            reason: format!("an axis has size {size}"),
+        })
     };
     output.shape().iter().map(size).collect()
 }
 
-fn parameters(prediction_id: &str, cache: CacheStatus) -> BTreeMap<String, InferParameter> {
+fn parameters(prediction_id: &str, version: u32, cache: CacheStatus) -> BTreeMap<String, InferParameter> {
     let (state, age) = match cache {
         CacheStatus::Hit { age } => ("hit", Some(age)),
         CacheStatus::Miss => ("miss", None),
         CacheStatus::Off => ("off", None),
     };
     let text = |value: &str| ParameterChoice::StringParam(value.to_owned());
-    let age = age.map(|age| ParameterChoice::Uint64Param(u64::try_from(age.as_micros()).unwrap_or(u64::MAX)));
-    [(PREDICTION_ID, Some(text(prediction_id))), (CACHE, Some(text(state))), (CACHE_AGE, age)]
-        .into_iter()
-        .filter_map(|(key, value)| value.map(|value| (key.to_owned(), InferParameter { parameter_choice: Some(value) })))
-        .collect()
+    let mut parameters = vec![
+        (PREDICTION_ID, text(prediction_id)),
+        (VERSION, ParameterChoice::Uint64Param(version.into())),
+        (CACHE, text(state)),
+    ];
+    if let Some(age) = age {
+        parameters.push((CACHE_AGE, ParameterChoice::Uint64Param(u64::try_from(age.as_micros()).unwrap_or(u64::MAX))));
+    }
+    let entry = |(key, value): (&str, _)| (key.to_owned(), InferParameter { parameter_choice: Some(value) });
+    parameters.into_iter().map(entry).collect()
 }

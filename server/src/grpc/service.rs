@@ -16,7 +16,8 @@ use super::{
     generated::{
         ModelInferResponse, ModelMetadataRequest, ModelMetadataResponse, ModelReadyRequest, ModelReadyResponse,
         ServerLiveRequest, ServerLiveResponse, ServerMetadataRequest, ServerMetadataResponse, ServerReadyRequest,
-        ServerReadyResponse, grpc_inference_service_server::GrpcInferenceService, model_metadata_response::TensorMetadata,
+        ServerReadyResponse, grpc_inference_service_server::GrpcInferenceService,
+        model_metadata_response::TensorMetadata,
     },
     guard::Deadline,
     request::InferMessage,
@@ -42,7 +43,10 @@ impl InferenceService {
     fn ready_versions(&self, model: &str) -> Vec<String> {
         let served = self.state.engine.serving.models().into_iter().find(|served| served.name == model);
         let versions = served.into_iter().flat_map(|served| served.versions);
-        versions.filter(|version| version.state == VersionState::Ready).map(|version| version.version.to_string()).collect()
+        versions
+            .filter(|version| version.state == VersionState::Ready)
+            .map(|version| version.version.to_string())
+            .collect()
     }
 }
 
@@ -62,7 +66,11 @@ impl GrpcInferenceService for InferenceService {
         let selector = selector(&name, &version)?;
         let takes_requests = |state: VersionState| state == VersionState::Ready;
         let ready = self.state.ready().is_ok()
-            && self.state.engine.deployment(&name, &selector).is_ok_and(|deployment| takes_requests(deployment.state()));
+            && self
+                .state
+                .engine
+                .deployment(&name, &selector)
+                .is_ok_and(|deployment| takes_requests(deployment.state()));
         Ok(Response::new(ModelReadyResponse { ready }))
     }
 
@@ -107,7 +115,7 @@ impl GrpcInferenceService for InferenceService {
 /// once a millisecond.
 fn time_left(deadline: Instant) -> Duration {
     let left = deadline.saturating_duration_since(Instant::now());
-    left - (left / 8).min(Duration::from_millis(1))
+    left.saturating_sub((left / 8).min(Duration::from_millis(1)))
 }
 
 /// The version that `version` means: a number, an alias, or the default one when empty.

@@ -8,14 +8,22 @@ use proptest::{collection::vec, prelude::*, sample::Index};
 use prost::Message;
 
 use self::standard::{
-    InferParameter, InferTensorContents, ModelInferRequest, ModelInferResponse, infer_parameter::ParameterChoice,
+    InferParameter, InferTensorContents, ModelInferRequest, ModelInferResponse,
+    infer_parameter::ParameterChoice,
     model_infer_request::{InferInputTensor, InferRequestedOutputTensor},
     model_infer_response::InferOutputTensor,
 };
 use super::{raw, request::InferMessage, response::infer_response};
 
 /// The messages as any client has them.
-#[expect(unused_qualifications, reason = "generated code names everything in full")]
+#[expect(
+    unused_qualifications,
+    unreachable_pub,
+    clippy::allow_attributes_without_reason,
+    clippy::enum_variant_names,
+    clippy::pedantic,
+    reason = "generated code has habits of its own"
+)]
 mod standard {
     include!(concat!(env!("OUT_DIR"), "/client/inference.rs"));
 }
@@ -52,12 +60,20 @@ fn contents(tensor: &Tensor) -> InferTensorContents {
     let mut contents = InferTensorContents::default();
     match tensor.datatype() {
         DataType::Bool => contents.bool_contents = tensor.bytes().unwrap().iter().map(|byte| *byte == 1).collect(),
-        DataType::Int8 => contents.int_contents = tensor.values::<i8>().unwrap().iter().map(|v| i32::from(*v)).collect(),
-        DataType::Int16 => contents.int_contents = tensor.values::<i16>().unwrap().iter().map(|v| i32::from(*v)).collect(),
+        DataType::Int8 => {
+            contents.int_contents = tensor.values::<i8>().unwrap().iter().map(|v| i32::from(*v)).collect()
+        }
+        DataType::Int16 => {
+            contents.int_contents = tensor.values::<i16>().unwrap().iter().map(|v| i32::from(*v)).collect()
+        }
         DataType::Int32 => contents.int_contents = tensor.values::<i32>().unwrap().to_vec(),
         DataType::Int64 => contents.int64_contents = tensor.values::<i64>().unwrap().to_vec(),
-        DataType::Uint8 => contents.uint_contents = tensor.values::<u8>().unwrap().iter().map(|v| u32::from(*v)).collect(),
-        DataType::Uint16 => contents.uint_contents = tensor.values::<u16>().unwrap().iter().map(|v| u32::from(*v)).collect(),
+        DataType::Uint8 => {
+            contents.uint_contents = tensor.values::<u8>().unwrap().iter().map(|v| u32::from(*v)).collect()
+        }
+        DataType::Uint16 => {
+            contents.uint_contents = tensor.values::<u16>().unwrap().iter().map(|v| u32::from(*v)).collect()
+        }
         DataType::Uint32 => contents.uint_contents = tensor.values::<u32>().unwrap().to_vec(),
         DataType::Uint64 => contents.uint64_contents = tensor.values::<u64>().unwrap().to_vec(),
         DataType::Fp32 => contents.fp32_contents = tensor.values::<f32>().unwrap().to_vec(),
@@ -120,7 +136,10 @@ fn prediction(outputs: Vec<Tensor>) -> Prediction {
 }
 
 /// What a client reads back from an answer.
-fn tensor_of(output: &InferOutputTensor, raw: Option<&[u8]>) -> (String, String, Vec<i64>, InferTensorContents, Vec<u8>) {
+fn tensor_of(
+    output: &InferOutputTensor,
+    raw: Option<&[u8]>,
+) -> (String, String, Vec<i64>, InferTensorContents, Vec<u8>) {
     let contents = output.contents.clone().unwrap_or_default();
     (output.name.clone(), output.datatype.clone(), output.shape.clone(), contents, raw.unwrap_or_default().to_vec())
 }
@@ -211,7 +230,10 @@ fn agrees_with_others(message: &[u8]) -> Result<(), TestCaseError> {
         prop_assert_eq!((&same.name, &same.datatype, &same.shape), (&other.name, &other.datatype, &other.shape));
         match other.raw_input(&other_raw(message, index)) {
             Some(raw) => prop_assert_eq!(raw_bytes(tensor), raw),
-            None => prop_assert_eq!(contents(tensor).encode_to_vec(), other.contents.clone().unwrap_or_default().encode_to_vec()),
+            None => prop_assert_eq!(
+                contents(tensor).encode_to_vec(),
+                other.contents.clone().unwrap_or_default().encode_to_vec()
+            ),
         }
     }
     Ok(())
@@ -258,11 +280,19 @@ fn what_is_said_is_compared_with_what_came() {
     let huge = [i64::MAX, i64::MAX];
     assert_eq!(
         refusal(vec![without_contents("FP64", &huge)], vec![vec![0; 8]]),
-        format!("input 'x' has shape {huge:?} and datatype FP64, which asks for more bytes than there can be, but 8 were sent")
+        format!(
+            "input 'x' has shape {huge:?} and datatype FP64, which asks for more bytes than there can be, but 8 were sent"
+        )
     );
     // A terabyte that nobody sent.
-    assert!(refusal(vec![floats("x", &[1 << 38], &[1.0])], vec![]).contains("asks for 274877906944 elements, but 1 were sent"));
-    assert!(refusal(vec![floats("x", &[-1, 2], &[1.0])], vec![]).contains("expected a size of 0 or more in 'shape', got -1"));
+    assert!(
+        refusal(vec![floats("x", &[1 << 38], &[1.0])], vec![])
+            .contains("asks for 274877906944 elements, but 1 were sent")
+    );
+    assert!(
+        refusal(vec![floats("x", &[-1, 2], &[1.0])], vec![])
+            .contains("expected a size of 0 or more in 'shape', got -1")
+    );
     assert!(refusal(vec![floats("x", &[1; 65], &[1.0])], vec![]).contains("at most 64 axes"));
     assert_eq!(
         refusal(vec![without_contents("BYTES", &[1])], vec![vec![255, 255, 255, 255, b'a']]),
@@ -300,13 +330,20 @@ fn elements_come_in_one_place_that_fits() {
     );
     let mut narrow = without_contents("INT8", &[2]);
     narrow.contents = Some(InferTensorContents { int_contents: vec![-128, 128], ..InferTensorContents::default() });
-    assert_eq!(refusal(vec![narrow], vec![]), "input 'x', element 1: expected an integer within the range of INT8, got 128");
-    assert!(refusal(vec![without_contents("FP8", &[1])], vec![]).starts_with("input 'x': unknown datatype 'FP8'; expected one of BOOL,"));
+    assert_eq!(
+        refusal(vec![narrow], vec![]),
+        "input 'x', element 1: expected an integer within the range of INT8, got 128"
+    );
+    assert!(
+        refusal(vec![without_contents("FP8", &[1])], vec![])
+            .starts_with("input 'x': unknown datatype 'FP8'; expected one of BOOL,")
+    );
 }
 
 #[test]
 fn shared_memory_and_classification_are_refused_not_ignored() {
-    let region = || [("shared_memory_region".to_owned(), parameter(ParameterChoice::StringParam("r".to_owned())))].into();
+    let region =
+        || [("shared_memory_region".to_owned(), parameter(ParameterChoice::StringParam("r".to_owned())))].into();
     let input = InferInputTensor { parameters: region(), ..without_contents("FP32", &[1]) };
     assert!(refusal(vec![input], vec![]).ends_with("got a region of shared memory"));
     for (key, expected) in [
@@ -345,7 +382,10 @@ fn a_timeout_is_a_whole_number_of_microseconds() {
 fn tensors_are_counted_before_they_are_made() {
     let inputs = [0x2a, 0x00].repeat(65_537);
     assert_eq!(InferMessage::decode(&inputs).unwrap_err().to_string(), "expected at most 65536 inputs, got more");
-    let output = |number: usize| InferRequestedOutputTensor { name: number.to_string(), ..InferRequestedOutputTensor::default() };
+    let output = |number: usize| InferRequestedOutputTensor {
+        name: number.to_string(),
+        ..InferRequestedOutputTensor::default()
+    };
     let request = ModelInferRequest { outputs: (0..65_537).map(output).collect(), ..ModelInferRequest::default() };
     assert_eq!(read(&request).unwrap_err(), "expected at most 65536 outputs, got more");
     let twice = ModelInferRequest { outputs: vec![output(1), output(1)], ..ModelInferRequest::default() };
