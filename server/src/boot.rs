@@ -9,7 +9,7 @@ use std::{
     net::{SocketAddr, ToSocketAddrs},
     sync::Arc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use actix_web::{
@@ -141,11 +141,12 @@ impl Running {
     /// Takes no more connections, lets running requests end within the grace, and ends the engine.
     ///
     /// # Errors
-    /// When the server's thread ended with an error.
+    /// When a server's thread ended with an error.
     pub async fn stop(self) -> io::Result<()> {
         let Self { address, handle, thread, state, grpc, grace } = self;
         state.drain();
         tracing::info!(%address, grace_seconds = grace.as_secs_f64(), "stopping");
+        let started = Instant::now();
         let stop_grpc = async {
             match grpc {
                 Some(grpc) => grpc.stop(grace).await,
@@ -153,7 +154,7 @@ impl Running {
             }
         };
         let ((), grpc_ended) = tokio::join!(handle.stop(true), stop_grpc);
-        state.engine.shutdown(grace).await;
+        state.engine.shutdown(grace.saturating_sub(started.elapsed())).await;
         drop(state);
         match thread.join() {
             Ok(result) => result.and(grpc_ended),
@@ -188,5 +189,5 @@ async fn signal() -> io::Result<()> {
 }
 
 fn whole_seconds(grace: Duration) -> u64 {
-    grace.as_secs_f64().ceil() as u64
+    grace.as_secs() + u64::from(grace.subsec_nanos() > 0)
 }

@@ -2,7 +2,7 @@
 //!
 //! [`settings::ServerSettings`] says how, [`start`] serves an [`engine::Engine`], and [`Running::stop`] ends it.
 
-mod boot;
+pub mod boot;
 mod error;
 mod grpc;
 mod http;

@@ -127,8 +127,8 @@ mod tests {
     fn reads_durations() {
         assert_eq!(parse_duration("200us"), Ok(Duration::from_micros(200)));
         assert_eq!(parse_duration("50 ms"), Ok(Duration::from_millis(50)));
-        assert_eq!(parse_duration("5m"), Ok(Duration::from_secs(300)));
-        assert_eq!(parse_duration("2h"), Ok(Duration::from_secs(7200)));
+        assert_eq!(parse_duration("5m"), Ok(Duration::from_mins(5)));
+        assert_eq!(parse_duration("2h"), Ok(Duration::from_hours(2)));
         assert_eq!(parse_duration("0"), Ok(Duration::ZERO));
         for text in ["", "5", "s", "-1s", "1.5s", "1d", "99999999999999999999s", "99999999999999h"] {
             assert!(parse_duration(text).is_err(), "{text}");
