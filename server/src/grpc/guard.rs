@@ -1,12 +1,11 @@
-//! What holds for every call: its deadline, and our own words where tonic has others.
+//! What holds for every call: its message comes whole and in time, and it has the time that the client's `grpc-timeout` gives it.
 //!
-//! A call has the time that the client's `grpc-timeout` gives it, and never more than a body and an answer may take together. tonic
-//! itself ends a call after `grpc-timeout` with the code `CANCELLED`; this ends it first (its
-//! timer is older), with `DEADLINE_EXCEEDED`.
+//! tonic itself ends a call after `grpc-timeout`, with the code `CANCELLED`; this ends it first (its clock started earlier), with
+//! `DEADLINE_EXCEEDED`. Only calls of one message are served; a stream could not be gathered.
 
 use std::{
     convert::Infallible,
-    future::ready,
+    future::{Future, poll_fn},
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -21,8 +20,11 @@ use tonic::{
     },
 };
 
+use super::body;
 use crate::ApiError;
 
+/// Longest time that is taken at its word, so that no clock overflows: a year.
+const FOREVER: Duration = Duration::from_hours(365 * 24);
 const TIMEOUT: &str = "grpc-timeout";
 const STATUS: &str = "grpc-status";
 const MESSAGE: &str = "grpc-message";
@@ -38,8 +40,6 @@ pub(super) struct Limits {
     pub(super) max_body: usize,
     /// Longest time for a message to come.
     pub(super) body_timeout: Duration,
-    /// Longest time for an answer behind it.
-    pub(super) request_timeout: Duration,
 }
 
 /// A service with its limits.
@@ -55,57 +55,78 @@ impl<S> Guard<S> {
     }
 }
 
-impl<S, B> Service<Request<B>> for Guard<S>
+impl<S> Service<Request<Body>> for Guard<S>
 where
-    S: Service<Request<B>, Response = Response<Body>, Error = Infallible>,
-    S::Future: Send + 'static,
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
 {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = BoxFuture<Response<Body>, Infallible>;
 
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.inner.poll_ready(context)
+    /// The inner service is asked when its turn comes; generated ones are always ready.
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
         let arrived = Instant::now();
-        let limits = self.limits;
-        let asked = match timeout(request.headers()) {
-            Ok(asked) => asked,
-            Err(error) => return Box::pin(ready(Ok(Status::from(error).into_http()))),
-        };
-        let longest = limits.body_timeout.saturating_add(limits.request_timeout);
-        let (time, late) = match asked.filter(|asked| *asked < longest) {
-            Some(asked) => (asked, ApiError::from(engine::Error::DeadlineExceeded { after: asked })),
-            // The engine keeps to its own limit, so what is late is the message.
-            None => (longest, ApiError::BodyTimeout { limit: limits.body_timeout }),
-        };
-        let deadline = arrived + time;
-        if asked.is_some() {
-            request.extensions_mut().insert(Deadline(deadline));
-        }
-        let uri = request.uri().clone();
-        let answer = self.inner.call(request);
+        let (inner, limits) = (self.inner.clone(), self.limits);
         Box::pin(async move {
-            let Ok(Ok(response)) = timeout_at(deadline.into(), answer).await else {
-                return Ok(Status::from(late).into_http());
-            };
-            Ok(reworded(response, uri.path(), limits.max_body))
+            let answer = guarded(inner, limits, request, arrived).await;
+            Ok(answer.unwrap_or_else(|error| Status::from(error).into_http()))
         })
     }
 }
 
-/// tonic alone answers `OUT_OF_RANGE`, for a message beyond the limit, and `UNIMPLEMENTED` without a message, for an unknown method.
-fn reworded(response: Response<Body>, path: &str, max_body: usize) -> Response<Body> {
+async fn guarded<S>(
+    mut inner: S,
+    limits: Limits,
+    request: Request<Body>,
+    arrived: Instant,
+) -> Result<Response<Body>, ApiError>
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
+{
+    let (mut head, body) = request.into_parts();
+    let asked = timeout(&head.headers)?.map(|asked| asked.min(FOREVER));
+    let body = body::gather(body, limits.max_body);
+    let body = match asked {
+        Some(asked) if asked < limits.body_timeout => in_time(arrived, asked, body).await?,
+        Some(_) | None => tokio::time::timeout(limits.body_timeout, body)
+            .await
+            .map_err(|_elapsed| ApiError::BodyTimeout { limit: limits.body_timeout })?,
+    }?;
+    if let Some(asked) = asked {
+        head.extensions.insert(Deadline(arrived + asked));
+    }
+    let uri = head.uri.clone();
+    let answer = async move {
+        let Ok(()) = poll_fn(|context| inner.poll_ready(context)).await;
+        inner.call(Request::from_parts(head, body)).await
+    };
+    let Ok(response) = match asked {
+        Some(asked) => in_time(arrived, asked, answer).await?,
+        None => answer.await,
+    };
+    Ok(reworded(response, uri.path()))
+}
+
+/// Ends `work` when the time that the client gave is over.
+async fn in_time<T>(arrived: Instant, asked: Duration, work: impl Future<Output = T>) -> Result<T, ApiError> {
+    let late = |_elapsed| engine::Error::DeadlineExceeded { after: asked };
+    Ok(timeout_at((arrived + asked).into(), work).await.map_err(late)?)
+}
+
+/// tonic answers `UNIMPLEMENTED` without a message for an unknown method.
+fn reworded(response: Response<Body>, path: &str) -> Response<Body> {
     let headers = response.headers();
-    let Some(status) = headers.get(STATUS) else { return response };
-    match Code::from_bytes(status.as_bytes()) {
-        Code::OutOfRange => Status::from(ApiError::BodyTooLarge { limit: max_body }).into_http(),
-        Code::Unimplemented if !headers.contains_key(MESSAGE) => {
-            Status::unimplemented(format!("unknown method '{path}'")).into_http()
-        }
-        _ => response,
+    let unimplemented =
+        headers.get(STATUS).is_some_and(|status| Code::from_bytes(status.as_bytes()) == Code::Unimplemented);
+    if unimplemented && !headers.contains_key(MESSAGE) {
+        Status::unimplemented(format!("unknown method '{path}'")).into_http()
+    } else {
+        response
     }
 }
 

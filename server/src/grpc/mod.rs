@@ -4,6 +4,7 @@
 //! straight into tensors ([`request`]), answers written from them ([`response`]), both raw and typed; nothing is allocated on a
 //! sender's word, only for bytes that came. Streams, statistics, the model repository and shared memory are not served.
 
+mod body;
 mod codec;
 mod contents;
 mod guard;
@@ -85,11 +86,7 @@ impl GrpcListener {
     /// When they cannot be started.
     pub(crate) fn serve(self, settings: &ServerSettings, state: Arc<State>) -> io::Result<GrpcServer> {
         let Self { listener, address } = self;
-        let limits = Limits {
-            max_body: state.max_body,
-            body_timeout: state.body_timeout,
-            request_timeout: settings.request_timeout,
-        };
+        let limits = Limits { max_body: state.max_body, body_timeout: state.body_timeout };
         let keep_alive = settings.keep_alive;
         let runtime = Builder::new_multi_thread().thread_name("grpc").enable_all().build()?;
         let (stop, stopping) = oneshot::channel();

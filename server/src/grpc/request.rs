@@ -94,7 +94,7 @@ impl InferMessage {
             match number {
                 request_field::MODEL_NAME => field.text("a string as 'model_name'")?.clone_into(&mut request.model),
                 request_field::MODEL_VERSION => {
-                    field.text("a string as 'model_version'")?.clone_into(&mut request.version)
+                    field.text("a string as 'model_version'")?.clone_into(&mut request.version);
                 }
                 request_field::ID => field.text("a string as 'id'")?.clone_into(&mut request.id),
                 request_field::PARAMETERS => {
@@ -176,7 +176,7 @@ fn read_head(message: &[u8], number: usize) -> Result<InputHead<'_>, ApiError> {
             input_field::NAME => name = field.text("a string as an input's 'name'")?,
             input_field::DATATYPE => datatype = field.text("a string as an input's 'datatype'")?,
             input_field::SHAPE => {
-                field.varints("sizes as an input's 'shape'", |size| axis(&mut shape, size, number))?
+                field.varints("sizes as an input's 'shape'", |size| axis(&mut shape, size, number))?;
             }
             input_field::PARAMETERS => shared_memory |= Parameter::read(field)?.key == "shared_memory_region",
             input_field::CONTENTS => {

@@ -1,9 +1,6 @@
 //! The calls of the Open Inference Protocol, over the engine.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use contract::TensorSpec;
 use engine::{
@@ -101,7 +98,8 @@ impl GrpcInferenceService for InferenceService {
     }
 
     async fn model_infer(&self, request: Request<InferMessage>) -> Answer<ModelInferResponse> {
-        let left = request.extensions().get().map(|Deadline(deadline)| time_left(*deadline));
+        let left =
+            request.extensions().get().map(|Deadline(deadline)| deadline.saturating_duration_since(Instant::now()));
         let InferMessage { model, version, id, timeout, inputs, outputs, raw } = request.into_inner();
         let selector = selector(&model, &version)?;
         let timeout = timeout.into_iter().chain(left).min();
@@ -109,13 +107,6 @@ impl GrpcInferenceService for InferenceService {
         let prediction = self.state.engine.predict(call, None).await.map_err(ApiError::from)?;
         Ok(Response::new(infer_response(id, &prediction, raw)?))
     }
-}
-
-/// A little less than is left, so that it is the engine, which counts outcomes, that ends the call, and not its guard: timers tick
-/// once a millisecond.
-fn time_left(deadline: Instant) -> Duration {
-    let left = deadline.saturating_duration_since(Instant::now());
-    left.saturating_sub((left / 8).min(Duration::from_millis(1)))
 }
 
 /// The version that `version` means: a number, an alias, or the default one when empty.

@@ -61,18 +61,18 @@ fn contents(tensor: &Tensor) -> InferTensorContents {
     match tensor.datatype() {
         DataType::Bool => contents.bool_contents = tensor.bytes().unwrap().iter().map(|byte| *byte == 1).collect(),
         DataType::Int8 => {
-            contents.int_contents = tensor.values::<i8>().unwrap().iter().map(|v| i32::from(*v)).collect()
+            contents.int_contents = tensor.values::<i8>().unwrap().iter().map(|v| i32::from(*v)).collect();
         }
         DataType::Int16 => {
-            contents.int_contents = tensor.values::<i16>().unwrap().iter().map(|v| i32::from(*v)).collect()
+            contents.int_contents = tensor.values::<i16>().unwrap().iter().map(|v| i32::from(*v)).collect();
         }
         DataType::Int32 => contents.int_contents = tensor.values::<i32>().unwrap().to_vec(),
         DataType::Int64 => contents.int64_contents = tensor.values::<i64>().unwrap().to_vec(),
         DataType::Uint8 => {
-            contents.uint_contents = tensor.values::<u8>().unwrap().iter().map(|v| u32::from(*v)).collect()
+            contents.uint_contents = tensor.values::<u8>().unwrap().iter().map(|v| u32::from(*v)).collect();
         }
         DataType::Uint16 => {
-            contents.uint_contents = tensor.values::<u16>().unwrap().iter().map(|v| u32::from(*v)).collect()
+            contents.uint_contents = tensor.values::<u16>().unwrap().iter().map(|v| u32::from(*v)).collect();
         }
         DataType::Uint32 => contents.uint_contents = tensor.values::<u32>().unwrap().to_vec(),
         DataType::Uint64 => contents.uint64_contents = tensor.values::<u64>().unwrap().to_vec(),
@@ -224,29 +224,19 @@ fn agrees_with_others(message: &[u8]) -> Result<(), TestCaseError> {
     prop_assert_eq!((ours.model, ours.version, ours.id), (other.model_name, other.model_version, other.id));
     let names = other.outputs.into_iter().map(|output| output.name).collect::<Vec<_>>();
     prop_assert_eq!(ours.outputs, names);
-    prop_assert_eq!(ours.inputs.len(), other.inputs.len());
+    let raws = other.raw_input_contents;
+    prop_assert_eq!((ours.inputs.len(), ours.raw), (other.inputs.len(), !raws.is_empty()));
     for (index, (tensor, other)) in ours.inputs.iter().zip(&other.inputs).enumerate() {
         let same = input(tensor);
         prop_assert_eq!((&same.name, &same.datatype, &same.shape), (&other.name, &other.datatype, &other.shape));
-        match other.raw_input(&other_raw(message, index)) {
-            Some(raw) => prop_assert_eq!(raw_bytes(tensor), raw),
-            None => prop_assert_eq!(
-                contents(tensor).encode_to_vec(),
-                other.contents.clone().unwrap_or_default().encode_to_vec()
-            ),
+        if let Some(raw) = raws.get(index) {
+            prop_assert_eq!(&raw_bytes(tensor), raw);
+        } else {
+            let other = other.contents.clone().unwrap_or_default();
+            prop_assert_eq!(contents(tensor).encode_to_vec(), other.encode_to_vec());
         }
     }
     Ok(())
-}
-
-fn other_raw(message: &[u8], index: usize) -> Option<Vec<u8>> {
-    ModelInferRequest::decode(message).ok()?.raw_input_contents.get(index).cloned()
-}
-
-impl InferInputTensor {
-    fn raw_input(&self, raw: &Option<Vec<u8>>) -> Option<Vec<u8>> {
-        if self.contents.is_some() { None } else { raw.clone() }
-    }
 }
 
 fn floats(name: &str, shape: &[i64], values: &[f32]) -> InferInputTensor {

@@ -68,12 +68,11 @@ impl Model for EchoModel {
         let datatype: DataType = wanted[0].parse().unwrap();
         let elements = raw.data().bytes().chunks_exact(ROW).map(|row| &row[1..=usize::from(row[0])]);
         let shape = vec![raw.rows()];
-        let tensor = match datatype.size() {
-            None => Tensor::from_strings(datatype.name(), shape, elements.collect::<Strings>()),
-            Some(_) => {
-                let bytes = elements.collect::<Vec<_>>().concat();
-                Tensor::from_buffer(datatype.name(), datatype, shape, AlignedBuffer::from_slice(&bytes))
-            }
+        let tensor = if datatype == DataType::Bytes {
+            Tensor::from_strings(datatype.name(), shape, elements.collect::<Strings>())
+        } else {
+            let bytes = elements.collect::<Vec<_>>().concat();
+            Tensor::from_buffer(datatype.name(), datatype, shape, AlignedBuffer::from_slice(&bytes))
         };
         Ok(vec![tensor?])
     }

@@ -151,15 +151,14 @@ impl Api {
     }
 
     /// Status and `error` of an HTTP request.
-    pub(crate) async fn http_error(&self, path: &str, body: &str) -> (u16, String) {
-        let (url, body) = (format!("http://{}{path}", self.http), body.to_owned());
-        let asked = tokio::task::spawn_blocking(move || {
+    pub(crate) fn http_error(&self, path: &str, body: &str) -> (u16, String) {
+        let url = format!("http://{}{path}", self.http);
+        tokio::task::block_in_place(|| {
             let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
             let mut response = agent.post(url).send(body).unwrap();
             let answer: serde_json::Value = response.body_mut().read_json().unwrap();
             (response.status().as_u16(), answer["error"].as_str().unwrap_or_default().to_owned())
-        });
-        asked.await.unwrap()
+        })
     }
 
     /// Sends the head of a call, and a body that ends unless `unfinished`, as bare HTTP/2; gives the status.

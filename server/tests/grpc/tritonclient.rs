@@ -30,8 +30,7 @@ async fn the_real_client_works_unchanged() {
     let api = Api::sum().await;
     api.publish_echo().await;
     let address = api.grpc.to_string();
-    let run = tokio::task::spawn_blocking(move || python().args([SCRIPT, &address]).output().unwrap());
-    let output = run.await.unwrap();
+    let output = tokio::task::block_in_place(|| python().args([SCRIPT, &address]).output().unwrap());
     println!("{}", String::from_utf8_lossy(&output.stdout));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     api.stop().await;

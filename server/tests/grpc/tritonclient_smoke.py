@@ -10,6 +10,11 @@ import numpy as np
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
+try:
+    from ml_dtypes import bfloat16
+except ImportError:  # Older clients cut FP32 short themselves.
+    bfloat16 = np.float32
+
 client = triton.InferenceServerClient(sys.argv[1])
 
 
@@ -70,7 +75,7 @@ cases = {
     "FP16": np.array([1.5, np.nan], np.float16),
     "FP32": np.array([1.5, np.inf], np.float32),
     "FP64": np.array([1e300, -0.0], np.float64),
-    "BF16": np.array([1.5, -2.0], np.float32),
+    "BF16": np.array([1.5, -2.0], bfloat16),
     "BYTES": np.array(["ä".encode(), b"\x00\xff"], dtype=np.object_),
 }
 for datatype, values in cases.items():
