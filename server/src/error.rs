@@ -1,5 +1,5 @@
-//! The one map from what can go wrong to HTTP: a status code, `{"error":"…"}` as body, and `Retry-After` where trying
-//! again helps.
+//! The one map from what can go wrong to HTTP and gRPC: a status code, `{"error":"…"}` as body, and `Retry-After` where
+//! trying again helps.
 //!
 //! Every error answer of this server is made here, those for unknown paths, wrong verbs and large bodies included. Only
 //! bytes that are no HTTP request at all are answered by actix itself, with a bare 400 (a head that never ends: 408, 431).
@@ -12,6 +12,7 @@ use actix_web::{
     http::{Method, StatusCode, header},
 };
 use contract::RunError;
+use tonic::Code;
 
 use crate::wire::WireError;
 
@@ -113,6 +114,27 @@ impl ApiError {
             Self::Encoding { encoding: _ } => Answer::new(StatusCode::UNSUPPORTED_MEDIA_TYPE),
             Self::NotReady { reason: _ } => Answer::unavailable(SOON),
         }
+    }
+
+    /// The gRPC code: the HTTP status in gRPC's words, so that both protocols refuse alike.
+    #[must_use]
+    pub fn grpc_code(&self) -> Code {
+        match self.answer().status {
+            StatusCode::BAD_REQUEST => Code::InvalidArgument,
+            StatusCode::NOT_FOUND => Code::NotFound,
+            StatusCode::METHOD_NOT_ALLOWED | StatusCode::UNSUPPORTED_MEDIA_TYPE => Code::Unimplemented,
+            StatusCode::REQUEST_TIMEOUT | StatusCode::GATEWAY_TIMEOUT => Code::DeadlineExceeded,
+            StatusCode::CONFLICT => Code::FailedPrecondition,
+            StatusCode::PAYLOAD_TOO_LARGE | StatusCode::TOO_MANY_REQUESTS => Code::ResourceExhausted,
+            StatusCode::SERVICE_UNAVAILABLE => Code::Unavailable,
+            _ => Code::Internal,
+        }
+    }
+
+    /// After which time trying again may help.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.answer().retry_after
     }
 
     /// The message for the client. Messages of databases, disks and stores name paths and hosts, so they stay in the log.

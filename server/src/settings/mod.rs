@@ -126,6 +126,10 @@ pub struct ServerSettings {
     #[arg(long, env = "EMBERLINE_HTTP_WORKERS", value_name = "N", default_value = "0")]
     pub http_workers: usize,
 
+    /// Address to serve gRPC on; empty for none, port 0 takes any free one
+    #[arg(long, env = "EMBERLINE_GRPC", value_name = "HOST:PORT", default_value = "", value_parser = units::parse_optional_address)]
+    pub grpc: String,
+
     /// Largest request body
     #[arg(long, env = "EMBERLINE_MAX_BODY", value_name = "SIZE", default_value = "64MiB", value_parser = parse_bytes)]
     #[serde(with = "units::bytes")]

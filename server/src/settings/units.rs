@@ -49,6 +49,11 @@ pub(super) fn parse_address(text: &str) -> Result<String, String> {
     if host.is_empty() { Err(wrong()) } else { Ok(text.to_owned()) }
 }
 
+/// As [`parse_address`], or nothing.
+pub(super) fn parse_optional_address(text: &str) -> Result<String, String> {
+    if text.is_empty() { Ok(String::new()) } else { parse_address(text) }
+}
+
 fn split(text: &str) -> Option<(u64, &str)> {
     let end = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
