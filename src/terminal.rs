@@ -18,7 +18,8 @@ use serde::Serialize;
 pub(crate) fn print(text: impl AsRef<str>) -> Result<()> {
     let mut out = io::stdout().lock();
     match writeln!(out, "{}", text.as_ref().trim_end()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe =>
+        {
             #[expect(clippy::exit, reason = "the reader has gone: there is nobody left to tell")]
             std::process::exit(0)
         }

@@ -4,6 +4,7 @@
 mod error;
 pub mod features;
 pub mod feedback;
+mod house;
 pub mod jobs;
 pub mod monitor;
 pub mod registry;
@@ -12,3 +13,4 @@ pub mod serve;
 pub mod testing;
 
 pub use error::{Error, Result};
+pub use house::{Engine, EngineSettings};

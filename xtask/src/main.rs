@@ -4,6 +4,7 @@
 //! profile for running, testing and measuring means one build of it.
 
 mod check;
+mod picture;
 mod test;
 
 use std::{
@@ -19,6 +20,7 @@ usage: cargo xtask COMMAND
 commands:
   test [ARGS]   install what the tests need (on Debian: lavapipe, through apt), then run every test
   check         formatting, lints, the house's arrows (which crate may depend on which), file sizes
+  picture       run the demo and draw its report as docs/demo.svg
   ci            check, then test: what .ci/run calls
   help          this text
 
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
     let outcome = match command.as_str() {
         "test" => test::run(&rest),
         "check" => check::run(),
+        "picture" => picture::run(),
         "ci" => check::run().and_then(|()| test::run(&[])),
         "help" | "--help" | "-h" => {
             say(HELP);

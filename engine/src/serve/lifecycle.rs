@@ -67,6 +67,18 @@ impl Serving {
         }
     }
 
+    /// Lists a version as failed that could not even be opened. One that serves is left alone.
+    pub fn refuse(&self, model: &str, version: u32, reason: &Error) {
+        tracing::warn!(model, version, error = %reason, "version not opened");
+        let refused = self.inner.router.change(model, |routes| {
+            if matches!(routes.versions.get(&version), None | Some(Slot::Failed(_))) {
+                routes.versions.insert(version, Slot::Failed(reason.to_string()));
+            }
+            Ok(())
+        });
+        debug_assert!(refused.is_ok(), "refusing a version refuses nothing");
+    }
+
     /// Takes a version out of service: no request finds it any more, those it has are answered, its replica is dropped on
     /// its executor, and its answers leave the cache. When the future is dropped half-way, another call finishes the work.
     ///

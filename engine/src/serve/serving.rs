@@ -123,7 +123,9 @@ impl Serving {
         self.inner.executors.iter().find_map(|executor| executor.failure())
     }
 
-    pub(super) fn is_closing(&self) -> bool {
+    /// Whether [`Serving::shutdown`] has begun.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
         self.inner.closing.load(Ordering::Acquire)
     }
 
