@@ -59,7 +59,7 @@ fn main() -> ExitCode {
             ExitCode::from(USAGE)
         }
         Err(commands::Failure::Failed(error)) => {
-            terminal::note(format!("emberline: {error:#}"));
+            terminal::note(format!("emberline: {}", commands::sentence(&error)));
             ExitCode::FAILURE
         }
     }

@@ -33,3 +33,31 @@ impl From<SettingsError> for Failure {
         Self::Usage(error.to_string())
     }
 }
+
+/// An error with its causes in one line. A cause that the text before it tells already is left out.
+pub(crate) fn sentence(error: &anyhow::Error) -> String {
+    let mut told = String::new();
+    for cause in error.chain() {
+        let cause = cause.to_string();
+        if told.is_empty() {
+            told = cause;
+        } else if !told.contains(&cause) {
+            told = format!("{told}: {cause}");
+        }
+    }
+    told
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn causes_are_told_once() {
+        let root = std::io::Error::other("the disk is full");
+        let error = Err::<(), _>(root).context("cannot write: the disk is full").context("no report").unwrap_err();
+        assert_eq!(sentence(&error), "no report: cannot write: the disk is full");
+    }
+}

@@ -25,6 +25,7 @@ use parking_lot::Mutex;
 use server::settings::{StoreSettings, parse_duration};
 
 use crate::{
+    commands::sentence,
     home::{control_runtime, open_registry},
     terminal::{TrainingBar, note, print, print_json_line, quality},
 };
@@ -153,7 +154,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let teller = Arc::new(Teller::new(&arguments.name, arguments.json));
     let outcome = run_with(arguments, &teller);
     if let Err(error) = &outcome {
-        teller.tell(&TrainEvent::Failed { error: format!("{error:#}") });
+        teller.tell(&TrainEvent::Failed { error: sentence(error) });
     }
     outcome?;
     teller.broken.lock().take().map_or(Ok(()), Err)

@@ -107,12 +107,11 @@ fn sigterm_drains_and_exits_0() {
     });
     let () = status;
     assert_eq!(server.child.wait().unwrap().code(), Some(0));
-    // After the signal no connection is taken any more; until then every request was answered, and none half.
+    // After the signal no connection is taken any more and idle ones are closed, which a client may notice only when it
+    // sends its next request. Whatever was answered was answered whole and right.
+    let expected = ["refused", "Connection reset", "Peer disconnected", "503"];
     for complaint in complaints {
-        assert!(
-            complaint.contains("refused") || complaint.contains("Connection reset") || complaint.contains("503"),
-            "{complaint}"
-        );
+        assert!(expected.iter().any(|one| complaint.contains(one)), "{complaint}");
     }
 }
 

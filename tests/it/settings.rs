@@ -33,6 +33,8 @@ fn a_setting_can_come_from_flag_environment_and_file() {
     let long = serde_json::json!({ "inputs": "x".repeat(2000) });
     let by_file = emberline.serve(&["--config", &file]);
     assert_eq!(by_file.post("/v2/models/m/infer", &long).status, 413);
+    // Two servers cannot share a home: the feature store is one process's.
+    drop(by_file);
     let by_flag = emberline.serve(&["--config", &file, "--max-body", "1MiB"]);
     assert_ne!(by_flag.post("/v2/models/m/infer", &long).status, 413);
 }

@@ -1,3 +1,7 @@
+use std::{path::Path, sync::Arc};
+
+use arrow::array::{ArrayRef, BooleanArray, Float32Array, Float64Array, Int64Array, RecordBatch, StringArray};
+use parquet::arrow::{ArrowWriter, arrow_reader::ParquetRecordBatchReaderBuilder};
 use serde_json::{Value, json};
 
 use crate::harness::{Emberline, close, houses};
@@ -6,6 +10,30 @@ fn csv_column(csv: &str, name: &str) -> Vec<f64> {
     let mut lines = csv.lines();
     let index = lines.next().unwrap().split(',').position(|column| column == name).unwrap();
     lines.map(|line| line.split(',').nth(index).unwrap().parse().unwrap()).collect()
+}
+
+/// The unseen houses of the test below.
+fn write_parquet(path: &Path) {
+    let columns: [(&str, ArrayRef); 5] = [
+        ("area", Arc::new(Float64Array::from(vec![Some(120.0), None, Some(75.5)]))),
+        ("rooms", Arc::new(Int64Array::from(vec![Some(3), Some(2), None]))),
+        ("district", Arc::new(StringArray::from(vec!["north", "atlantis", "west"]))),
+        ("garden", Arc::new(BooleanArray::from(vec![Some(true), None, Some(false)]))),
+        ("built", Arc::new(StringArray::from(vec![Some("1990-05-15"), None, Some("2001-01-01")]))),
+    ];
+    let batch = RecordBatch::try_from_iter_with_nullable(columns.map(|(name, array)| (name, array, true))).unwrap();
+    let mut writer = ArrowWriter::try_new(fs_err::File::create(path).unwrap(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+}
+
+fn read_parquet(path: &Path, column: &str) -> Vec<f32> {
+    let file = fs_err::File::open(path).unwrap().into_file();
+    let batches = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap().map(Result::unwrap);
+    let values = |batch: RecordBatch| {
+        batch.column_by_name(column).unwrap().as_any().downcast_ref::<Float32Array>().unwrap().values().to_vec()
+    };
+    batches.flat_map(values).collect()
 }
 
 /// A table, a row of raw values with strings and gaps, and the same row over HTTP: one answer.
@@ -25,12 +53,16 @@ fn batch_scoring_and_serving_give_the_same_answers() {
     assert_eq!(told["rows"], 3);
     let scored = csv_column(&fs_err::read_to_string(&csv).unwrap(), "prediction");
 
-    // By way of Parquet, out and in again.
-    let parquet = emberline.file("out.parquet").display().to_string();
-    emberline.ok(&["predict", "--model", "houses", "--data", &unseen, "--out", &parquet]);
-    let again = emberline.file("again.csv").display().to_string();
-    emberline.ok(&["predict", "--model", "houses", "--data", &parquet, "--out", &again]);
-    assert_eq!(csv_column(&fs_err::read_to_string(&again).unwrap(), "prediction"), scored);
+    // The same rows as Parquet, with columns of types; and the answers as Parquet.
+    let parquet = emberline.file("unseen.parquet");
+    write_parquet(&parquet);
+    let out = emberline.file("out.parquet");
+    let paths = [&parquet, &out].map(|path| path.to_str().unwrap());
+    emberline.ok(&["predict", "--model", "houses", "--data", paths[0], "--out", paths[1]]);
+    assert_eq!(read_parquet(&out, "prediction"), scored.iter().map(|value| *value as f32).collect::<Vec<_>>());
+    // A table that has the output's column already is refused rather than overwritten.
+    let again = emberline.fails(1, &["predict", "--model", "houses", "--data", paths[1], "--out", &csv]);
+    assert!(again.contains("column 'prediction'"), "{again}");
 
     let server = emberline.serve(&[]);
     let rows = json!({ "rows": [

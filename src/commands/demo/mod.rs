@@ -80,16 +80,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let engine = control.block_on(serve::open(&settings, vec![device.clone()], control.handle()))?;
     let trained = control.block_on(train_versions(&engine, &csv, arguments.device))?;
     let champion = champion(&trained);
+    let server = boot::start(&settings, Arc::clone(&engine))?;
+    let loading = Instant::now();
     for version in trained.keys() {
         let alias = if *version == champion { "champion" } else { "challenger" };
         control.block_on(engine.registry.set_alias(MODEL, alias, *version))?;
     }
-
-    let starting = Instant::now();
-    let server = boot::start(&settings, Arc::clone(&engine))?;
     // An alias keeps a version in service: both are loaded, warmed and tested when this returns.
     control.block_on(engine.refresh())?;
-    let ready_seconds = starting.elapsed().as_secs_f64();
+    let load_seconds = loading.elapsed().as_secs_f64();
     let url = format!("http://{}", server.address());
     note(format!("serving on {url}"));
     talk(&Api::new(&url), &wines, &trained)?;
@@ -107,7 +106,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         },
         versions: trained.iter().map(|(version, metadata)| facts(*version, metadata)).collect(),
         champion,
-        ready_seconds,
+        load_seconds,
         monitor: engine.monitor.snapshot(),
         feedback: engine.feedback.report(),
         curl: curl(&url, &wines),

@@ -25,8 +25,8 @@ pub(super) struct Report {
     pub(super) versions: Vec<VersionFacts>,
     /// The version that answers when none is named.
     pub(super) champion: u32,
-    /// Seconds from the start of the server to its readiness.
-    pub(super) ready_seconds: f64,
+    /// Seconds in which both versions were named, loaded, warmed and tested.
+    pub(super) load_seconds: f64,
     /// Everything the monitor counted, as `GET /v1/monitor` gives it.
     pub(super) monitor: MonitorReport,
     /// Online loss by version.
@@ -62,7 +62,7 @@ pub(super) struct VersionFacts {
 impl Report {
     /// The report as a person likes to read it.
     pub(super) fn text(&self) -> String {
-        let Self { seconds, device, device_name, table: facts, versions: _, champion, ready_seconds, monitor, .. } =
+        let Self { seconds, device, device_name, table: facts, versions: _, champion, load_seconds, monitor, .. } =
             self;
         let TableFacts { name, features, target, training_rows, live_rows } = facts;
         let mut parts = vec![
@@ -83,7 +83,8 @@ impl Report {
             .map(|one| format!("{} busy {:.1} %", one.device, one.busy_fraction * 100.0))
             .collect();
         parts.push(format!(
-            "ready {ready_seconds:.2} s after start · {}{memory} · champion is version {champion}",
+            "version {champion} is the champion · both in service within {:.0} ms · {}{memory}",
+            load_seconds * 1000.0,
             busy.join(", ")
         ));
         parts.join("\n\n")
