@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::Result;
-use comfy_table::{CellAlignment, Table, TableComponent, presets};
+use comfy_table::{CellAlignment, LineStyle, Table, presets};
 use contract::{TrainEvent, VersionMetadata};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
@@ -46,8 +46,8 @@ pub(crate) fn note(text: impl AsRef<str>) {
 /// A table of text; all columns but the first are aligned to the right where `numbers` says so.
 pub(crate) fn table(header: &[&str], rows: &[Vec<String>], numbers: &[usize]) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(header.to_vec());
-    table.set_style(TableComponent::HeaderLines, '─').set_style(TableComponent::MiddleHeaderIntersections, '─');
+    let line = LineStyle::none().fill('─').junction('─');
+    table.load_style(presets::NOTHING.header_separator(line)).set_header(header.to_vec());
     for row in rows {
         table.add_row(row.clone());
     }

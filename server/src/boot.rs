@@ -1,6 +1,6 @@
-//! Starting and stopping the HTTP server.
+//! Starting and stopping the servers: HTTP, and gRPC when it has an address.
 //!
-//! The server runs on a thread of its own, with actix's workers behind it; nothing of it runs on the control runtime. It
+//! Each runs on a thread of its own, HTTP with actix's workers behind it; nothing of it runs on the control runtime. It
 //! listens at once and says that it is not ready until the engine has loaded what it should. Stopping goes in this order:
 //! readiness goes false, no connection is taken any more, running requests end within the grace, the engine ends.
 
@@ -9,7 +9,7 @@ use std::{
     net::{SocketAddr, ToSocketAddrs},
     sync::Arc,
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use actix_web::{
@@ -18,12 +18,19 @@ use actix_web::{
 };
 use engine::Engine;
 
-use crate::{http, settings::ServerSettings, state::State};
+use crate::{
+    grpc::{GrpcListener, GrpcServer},
+    http,
+    settings::ServerSettings,
+    state::State,
+};
 
 /// Why the server did not start.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot serve HTTP on {address}: {reason}")]
+#[error("cannot serve {protocol} on {address}: {reason}")]
 pub struct StartError {
+    /// HTTP or gRPC.
+    pub protocol: &'static str,
     /// The address of the settings.
     pub address: String,
     /// What the system said.
@@ -36,17 +43,21 @@ pub struct Running {
     handle: ServerHandle,
     thread: thread::JoinHandle<io::Result<()>>,
     state: Arc<State>,
+    grpc: Option<GrpcServer>,
     grace: Duration,
 }
 
-/// Starts serving `engine` over HTTP.
+/// Starts serving `engine` over HTTP, and over gRPC if the settings have an address for it.
 ///
 /// # Errors
-/// [`StartError`] when the address cannot be listened on.
+/// [`StartError`] when an address cannot be listened on.
 pub fn start(settings: &ServerSettings, engine: Arc<Engine>) -> Result<Running, StartError> {
-    let failed = |reason: io::Error| StartError { address: settings.http.clone(), reason };
+    let failed = |reason: io::Error| StartError { protocol: "HTTP", address: settings.http.clone(), reason };
     let max_body = usize::try_from(settings.max_body).unwrap_or(usize::MAX);
     let state = Arc::new(State::new(engine, max_body, settings.body_timeout));
+    // Both addresses are taken before anything is served.
+    let grpc_failed = |reason: io::Error| StartError { protocol: "gRPC", address: settings.grpc.clone(), reason };
+    let grpc = GrpcListener::bind(&settings.grpc).map_err(grpc_failed)?;
     let addresses: Vec<SocketAddr> = settings.http.to_socket_addrs().map_err(failed)?.collect();
 
     let (send, receive) = std::sync::mpsc::channel();
@@ -70,7 +81,8 @@ pub fn start(settings: &ServerSettings, engine: Arc<Engine>) -> Result<Running, 
     let listening = receive.recv().map_err(|_| failed(io::Error::other("the HTTP thread ended early")))?;
     let (handle, address) = listening.map_err(failed)?;
     tracing::info!(%address, "serving HTTP");
-    Ok(Running { address, handle, thread, state, grace: settings.shutdown_grace })
+    let grpc = grpc.map(|listener| listener.serve(settings, Arc::clone(&state))).transpose().map_err(grpc_failed)?;
+    Ok(Running { address, handle, thread, state, grpc, grace: settings.shutdown_grace })
 }
 
 fn listen(settings: &ServerSettings, addresses: &[SocketAddr], state: Arc<State>) -> io::Result<(Server, SocketAddr)> {
@@ -94,6 +106,12 @@ impl Running {
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The address that gRPC is served on, if it is.
+    #[must_use]
+    pub fn grpc_address(&self) -> Option<SocketAddr> {
+        self.grpc.as_ref().map(GrpcServer::address)
     }
 
     /// Waits for SIGTERM or SIGINT (Ctrl-C elsewhere), or for a device that is lost for good, after which only another
@@ -123,16 +141,23 @@ impl Running {
     /// Takes no more connections, lets running requests end within the grace, and ends the engine.
     ///
     /// # Errors
-    /// When the server's thread ended with an error.
+    /// When a server's thread ended with an error.
     pub async fn stop(self) -> io::Result<()> {
-        let Self { address, handle, thread, state, grace } = self;
+        let Self { address, handle, thread, state, grpc, grace } = self;
         state.drain();
         tracing::info!(%address, grace_seconds = grace.as_secs_f64(), "stopping");
-        handle.stop(true).await;
-        state.engine.shutdown(grace).await;
+        let started = Instant::now();
+        let stop_grpc = async {
+            match grpc {
+                Some(grpc) => grpc.stop(grace).await,
+                None => Ok(()),
+            }
+        };
+        let ((), grpc_ended) = tokio::join!(handle.stop(true), stop_grpc);
+        state.engine.shutdown(grace.saturating_sub(started.elapsed())).await;
         drop(state);
         match thread.join() {
-            Ok(result) => result,
+            Ok(result) => result.and(grpc_ended),
             Err(_) => Err(io::Error::other("the HTTP thread panicked")),
         }
     }
@@ -164,5 +189,5 @@ async fn signal() -> io::Result<()> {
 }
 
 fn whole_seconds(grace: Duration) -> u64 {
-    grace.as_secs_f64().ceil() as u64
+    grace.as_secs() + u64::from(grace.subsec_nanos() > 0)
 }

@@ -1,7 +1,8 @@
-//! The one map from what can go wrong to HTTP: a status code, `{"error":"…"}` as body, and `Retry-After` where trying
-//! again helps.
+//! The one map from what can go wrong to HTTP and gRPC: a status code, `{"error":"…"}` as body, and `Retry-After` where
+//! trying again helps.
 //!
-//! Every error answer of this server is made here, those for unknown paths, wrong verbs and large bodies included.
+//! Every error answer of this server is made here, those for unknown paths, wrong verbs and large bodies included. Only
+//! bytes that are no HTTP request at all are answered by actix itself, with a bare 400 (a head that never ends: 408, 431).
 //! 500 is for our own faults alone; what they are goes to the log, not to the client.
 
 use std::time::Duration;
@@ -11,6 +12,7 @@ use actix_web::{
     http::{Method, StatusCode, header},
 };
 use contract::RunError;
+use tonic::Code;
 
 use crate::wire::WireError;
 
@@ -114,6 +116,27 @@ impl ApiError {
         }
     }
 
+    /// The gRPC code: the HTTP status in gRPC's words, so that both protocols refuse alike.
+    #[must_use]
+    pub fn grpc_code(&self) -> Code {
+        match self.answer().status {
+            StatusCode::BAD_REQUEST => Code::InvalidArgument,
+            StatusCode::NOT_FOUND => Code::NotFound,
+            StatusCode::METHOD_NOT_ALLOWED | StatusCode::UNSUPPORTED_MEDIA_TYPE => Code::Unimplemented,
+            StatusCode::REQUEST_TIMEOUT | StatusCode::GATEWAY_TIMEOUT => Code::DeadlineExceeded,
+            StatusCode::CONFLICT => Code::FailedPrecondition,
+            StatusCode::PAYLOAD_TOO_LARGE | StatusCode::TOO_MANY_REQUESTS => Code::ResourceExhausted,
+            StatusCode::SERVICE_UNAVAILABLE => Code::Unavailable,
+            _ => Code::Internal,
+        }
+    }
+
+    /// After which time trying again may help.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.answer().retry_after
+    }
+
     /// The message for the client. Messages of databases, disks and stores name paths and hosts, so they stay in the log.
     #[must_use]
     pub fn message(&self) -> String {
@@ -145,11 +168,12 @@ fn engine_answer(error: &engine::Error) -> Answer {
         | Error::UnknownPrediction { .. }
         | Error::UnknownJob { .. } => Answer::new(StatusCode::NOT_FOUND),
         Error::Conflict(_) => Answer::new(StatusCode::CONFLICT),
-        Error::NotReady { .. } | Error::ShuttingDown => Answer::unavailable(SOON),
         Error::Overloaded { queued: _, limit: _, retry_after } => Answer::unavailable(*retry_after),
         Error::DeadlineExceeded { after: _ } => Answer::new(StatusCode::GATEWAY_TIMEOUT),
-        // Both pass: memory when other batches end, the device when the process is replaced.
-        Error::Run(RunError::OutOfMemory { .. } | RunError::DeviceLost { .. }) => Answer::unavailable(SOON),
+        // All of these pass: memory is free when other batches end, a lost device comes back with another process.
+        Error::NotReady { .. }
+        | Error::ShuttingDown
+        | Error::Run(RunError::OutOfMemory { .. } | RunError::DeviceLost { .. }) => Answer::unavailable(SOON),
         _ => Answer::new(StatusCode::INTERNAL_SERVER_ERROR),
     }
 }
@@ -167,7 +191,8 @@ impl ResponseError for ApiError {
         let mut response = HttpResponse::build(status);
         if let Some(after) = retry_after {
             // The header has whole seconds; 0 would mean at once.
-            response.insert_header((header::RETRY_AFTER, after.as_secs_f64().ceil().max(1.0) as u64));
+            let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+            response.insert_header((header::RETRY_AFTER, seconds.max(1)));
         }
         if let Self::MethodNotAllowed { method: _, path: _, allowed } = self {
             response.insert_header((header::ALLOW, *allowed));

@@ -1,9 +1,10 @@
-//! HTTP, wire formats, settings and errors over the engine. It knows no GPU crate and computes nothing.
+//! HTTP, gRPC, wire formats, settings and errors over the engine. It knows no GPU crate and computes nothing.
 //!
 //! [`settings::ServerSettings`] says how, [`start`] serves an [`engine::Engine`], and [`Running::stop`] ends it.
 
-mod boot;
+pub mod boot;
 mod error;
+mod grpc;
 mod http;
 pub mod settings;
 mod state;

@@ -25,19 +25,21 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     } else {
         print(text(&report))?;
     }
-    let failed: Vec<&str> =
-        report.self_tests.iter().filter(|test| !test.passed).map(|test| test.device.as_str()).collect();
-    if !failed.is_empty() {
-        bail!("the self-test failed on {}", failed.join(", "));
+    if report.passed {
+        return Ok(());
     }
-    Ok(())
+    let failed: Vec<&str> = report.self_tests.iter().filter(|test| !test.passed).map(|test| test.id.as_str()).collect();
+    bail!("the self-test failed on {}", failed.join(", "))
 }
 
 fn text(report: &DoctorReport) -> String {
-    let mut parts = vec![devices(report), features(report)];
-    parts.push(format!("auto takes {}: {}", report.auto.id, report.auto.reason));
-    parts.extend(report.notes.iter().cloned());
-    parts.push(tests(report));
+    let parts = [
+        format!("{} · burn {}", report.platform, report.burn),
+        devices(report),
+        features(report),
+        format!("auto takes {}: {}", report.auto.id, report.auto.reason),
+        tests(report),
+    ];
     parts.join("\n\n")
 }
 
@@ -74,16 +76,19 @@ fn features(report: &DoctorReport) -> String {
 
 fn tests(report: &DoctorReport) -> String {
     let mut rows = Vec::new();
-    for device in &report.self_tests {
-        for check in &device.checks {
+    for test in &report.self_tests {
+        if let Some(reason) = &test.skipped {
+            rows.push(vec![test.id.clone(), reason.clone(), "skipped".to_owned()]);
+        }
+        for step in &test.steps {
             rows.push(vec![
-                device.device.clone(),
-                check.name.clone(),
-                if check.passed { "pass" } else { "FAIL" }.to_owned(),
-                format!("{:.1e}", check.max_relative_error),
-                format!("{:.0e}", check.limit),
-                format!("{:.1} ms", check.first_milliseconds),
-                format!("{:.2} ms", check.second_milliseconds),
+                test.id.clone(),
+                step.operation.clone(),
+                if step.passed { "pass" } else { "FAIL" }.to_owned(),
+                step.max_relative_error.map_or_else(|| "no result".to_owned(), |error| format!("{error:.1e}")),
+                format!("{:.0e}", step.limit),
+                format!("{:.1} ms", step.first_ms),
+                format!("{:.2} ms", step.second_ms),
             ]);
         }
     }

@@ -142,15 +142,15 @@ async fn entities_and_rows_get_the_answer_of_their_tensor() {
     house.publish_offset(0.5).await;
     house.engine.refresh().await.unwrap();
     let row = |one: Value, two: Value| BTreeMap::from([("x0".to_owned(), one), ("x1".to_owned(), two)]);
-    let stored = vec![
+    let features = vec![
         ("a".to_owned(), row(Value::Float(1.5), Value::Int(2))),
         ("b".to_owned(), row(Value::Null, Value::Float(4.0))),
     ];
-    assert_eq!(house.engine.put_features("wines", stored.clone()).await.unwrap(), 2);
+    assert_eq!(house.engine.put_features("wines", features.clone()).await.unwrap(), 2);
     let ids = ["b".to_owned(), "a".to_owned()];
     let by_entity = house.engine.predict_entities("sum", VersionSelector::Default, "wines", &ids).await.unwrap();
     assert_eq!(by_entity.outputs[0].values::<f32>(), Some([4.5, 4.0].as_slice()));
-    let rows: Vec<_> = stored.into_iter().map(|(_, row)| row).rev().collect();
+    let rows: Vec<_> = features.into_iter().map(|(_, row)| row).rev().collect();
     let by_row = house.engine.predict_rows("sum", VersionSelector::Default, rows).await.unwrap();
     assert_eq!(by_row.outputs[0], by_entity.outputs[0]);
 

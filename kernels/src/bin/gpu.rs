@@ -2,9 +2,11 @@
 
 use cubecl::{calculate_cube_count_elemwise, client::Client, prelude::*, server::Handle};
 
-use super::{Cuts, INFINITY, MAGNITUDE, ZERO};
+use super::{Cuts, MAGNITUDE, ZERO};
 use crate::{Error, Result, buffer};
 
+/// Bit pattern of positive infinity. Greater patterns, the sign aside, are NaN.
+const INFINITY: u32 = 0x7f80_0000;
 /// Units per cube: a multiple of every plane size in use (8 to 64) and within every device's limit.
 const UNITS: u32 = 256;
 

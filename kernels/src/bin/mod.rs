@@ -22,8 +22,6 @@ mod tests;
 
 use crate::{Error, Result};
 
-/// Bit pattern of positive infinity. Greater patterns, the sign aside, are NaN.
-pub(crate) const INFINITY: u32 = 0x7f80_0000;
 /// All bits but the sign.
 pub(crate) const MAGNITUDE: u32 = 0x7fff_ffff;
 /// The key of zero.

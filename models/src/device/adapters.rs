@@ -43,9 +43,11 @@ pub(super) struct AdapterFacts {
 
 /// All adapters of the first graphics interface that has a real GPU, else of the first that has any adapter: the order
 /// that CubeCL goes by. Listing the others too would show one card under several names.
+///
+/// OpenGL is left out: nothing here is tested on it, and asking for it may load a second software renderer.
 pub(super) fn devices(cards: &Cards) -> Vec<Found> {
     let mut software_only = None;
-    for backend in AutoGraphicsApi::chain() {
+    for backend in AutoGraphicsApi::chain().into_iter().filter(|backend| *backend != Backend::Gl) {
         let adapters = enumerate(backend);
         if adapters.iter().any(|adapter| !is_software(&adapter.info)) {
             return found(adapters, cards);

@@ -63,7 +63,7 @@ pub enum DeviceType {
     VirtualGpu,
     /// An adapter that its driver does not classify.
     Other,
-    /// An adapter that computes on the host's cores: lavapipe, llvmpipe, SwiftShader, WARP.
+    /// An adapter that computes on the host's cores: lavapipe, llvmpipe, `SwiftShader`, WARP.
     Software,
 }
 
@@ -78,7 +78,7 @@ pub struct DeviceReport {
     pub device_type: DeviceType,
     /// Whether it computes on the host's cores while posing as a GPU; `auto` never takes such a device.
     pub software: bool,
-    /// The interface it is reached through: `host`, `Vulkan`, `Metal`, `DirectX 12`, `OpenGL` or `CUDA`.
+    /// The interface it is reached through: `host`, `Vulkan`, `Metal`, `DirectX 12` or `CUDA`.
     pub interface: String,
     /// Name of its driver.
     pub driver: String,

@@ -53,6 +53,9 @@ const GPU: &[Feature] = &[Feature::Gpu];
 const VULKAN: &[Feature] = &[Feature::Gpu, Feature::Vulkan];
 const ALL: &[Feature] = &[Feature::Gpu, Feature::Vulkan, Feature::Cuda];
 
+/// On which machine, by a build with which features, what is asked for, and the device or the reason.
+type Case = (Vec<DeviceReport>, &'static [Feature], &'static str, Result<&'static str, &'static str>);
+
 #[test]
 fn selectors_mean_one_device() {
     use DeviceKind::{Cuda, Vulkan, Wgpu};
@@ -74,8 +77,7 @@ fn selectors_mean_one_device() {
     };
     let without_vulkan_driver = || vec![cpu(), unusable(nvidia(Cuda, 0, "H100"))];
 
-    // On which machine, by a build with which features, what is asked for, and the device or the reason.
-    let table: Vec<(Vec<DeviceReport>, &[Feature], &str, Result<&str, &str>)> = vec![
+    let table: Vec<Case> = vec![
         (no_gpu(), &[], "auto", Ok("cpu")),
         (no_gpu(), &[], "cpu", Ok("cpu")),
         (
@@ -189,7 +191,7 @@ fn a_feature_counts_each_card_once() {
         drivable(nvidia(DeviceKind::Vulkan, 0, "H100"), ALL),
         drivable(lavapipe(DeviceKind::Vulkan, 1), GPU),
     ];
-    let uses = |feature| super::doctor::uses(feature, &devices).devices;
+    let uses = |feature| doctor::uses(feature, &devices).devices;
     assert_eq!(uses(Feature::Cuda), ["H100", "H100"]);
     assert_eq!(uses(Feature::Vulkan), ["H100"]);
     assert_eq!(uses(Feature::Gpu), ["H100", "llvmpipe (software)"]);
@@ -210,7 +212,7 @@ fn this_machine_has_a_cpu_and_computes_right_on_it() {
 
     let report = self_test(&Device::cpu());
     assert!(report.passed, "{report:#?}");
-    assert_eq!(report.steps.len(), 13, "{report:#?}");
+    assert_eq!(report.steps.len(), 11, "{report:#?}");
 }
 
 /// Devices of this machine that can be tested beside the CPU, or the printed reason why there is none.
@@ -228,7 +230,7 @@ fn every_adapter_computes_right() {
     for device in gpus() {
         let report = self_test(&device);
         assert!(report.passed, "{report:#?}");
-        assert_eq!(report.steps.len(), 14, "{report:#?}");
+        assert_eq!(report.steps.len(), 12, "{report:#?}");
     }
 }
 
@@ -282,11 +284,11 @@ fn the_doctor_reports_every_device_and_reads_back_from_json() {
 /// Set in a child process of the test below.
 const WITHOUT_DRIVERS: &str = "EMBERLINE_TEST_WITHOUT_DRIVERS";
 
-/// No Vulkan driver, no OpenGL driver: the loaders read these when they are first used, so this takes a process.
+/// The Vulkan loader reads these when it is first used, so this takes a process.
 #[test]
 fn without_any_driver_there_is_the_cpu() {
     if std::env::var_os(WITHOUT_DRIVERS).is_some() {
-        assert!(!list().iter().any(|found| matches!(found.interface.as_str(), "Vulkan" | "OpenGL")), "{:#?}", list());
+        assert!(!list().iter().any(|found| found.interface == "Vulkan"), "{:#?}", list());
         let report = doctor();
         assert!(report.passed, "{report:#?}");
         if report.devices.len() == 1 {
@@ -301,8 +303,6 @@ fn without_any_driver_there_is_the_cpu() {
         .env(WITHOUT_DRIVERS, "1")
         .env("VK_DRIVER_FILES", "/nonexistent")
         .env("VK_ICD_FILENAMES", "/nonexistent")
-        .env("__EGL_VENDOR_LIBRARY_FILENAMES", "/nonexistent")
-        .env("LIBGL_DRIVERS_PATH", "/nonexistent")
         .output()
         .unwrap();
     let told = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);

@@ -16,6 +16,7 @@ fn kinds(table: &Table) -> Vec<ColumnKind> {
 
 #[test]
 fn infers_kinds_and_keeps_missing_values() {
+    use ColumnKind::{Boolean, Categorical, Date, Numeric};
     let table = read_csv(concat!(
         "id,price,open,city,day,when,empty\n",
         "1,2.5,yes,Paris,2026-05-01,2026-05-01T12:30:00Z,\n",
@@ -24,7 +25,6 @@ fn infers_kinds_and_keeps_missing_values() {
         "4,,TRUE,null,2026-05-03,2026-05-02,\n",
     ))
     .unwrap();
-    use ColumnKind::{Boolean, Categorical, Date, Numeric};
     assert_eq!(kinds(&table), [Numeric, Numeric, Boolean, Categorical, Date, Date, Numeric]);
     assert_eq!(table.rows(), 4);
     let column = |index: usize| (0..4).map(|row| table.value(row, index)).collect::<Vec<_>>();
@@ -55,7 +55,8 @@ fn a_late_surprise_changes_the_kind_of_the_whole_column() {
     // Beyond any sample and beyond the first batch.
     let mut content = "a,b\n".to_owned();
     for row in 0..30_000 {
-        content.push_str(&format!("{row},{}\n", if row == 29_999 { "surprise" } else { "1" }));
+        content += &row.to_string();
+        content += if row == 29_999 { ",surprise\n" } else { ",1\n" };
     }
     let table = read_csv(&content).unwrap();
     assert_eq!(kinds(&table), [ColumnKind::Numeric, ColumnKind::Categorical]);

@@ -65,10 +65,9 @@ fn scales_as_scikit_learn_does() {
 
 #[test]
 fn lays_columns_out_as_documented() {
-    let table = read_csv(concat!(
-        "n,b,c,d\n1,yes,p,1970-01-01\n3,no,p,1970-01-03\n,,,\n1,yes,q,1970-01-01\n3,no,p,1970-01-03\n",
-    ))
-    .unwrap();
+    let table =
+        read_csv("n,b,c,d\n1,yes,p,1970-01-01\n3,no,p,1970-01-03\n,,,\n1,yes,q,1970-01-01\n3,no,p,1970-01-03\n")
+            .unwrap();
     let encoders = fit(&table, &[0, 1, 3, 4], &STANDARDISE);
     // One number, one boolean, two categories, five of a date; no missing value in training.
     assert_eq!(encoders.width(), 1 + 1 + 2 + 5);

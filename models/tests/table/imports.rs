@@ -40,8 +40,11 @@ fn exports_what_it_reads() {
     assert_eq!(DenseWeights::from_bytes("exported".as_ref(), &bytes).unwrap(), weights);
 }
 
-/// A safetensors file of F32 zeros, or of `value`.
-fn safetensors(tensors: &[(&str, &[usize])], value: f32) -> Vec<u8> {
+/// Names and shapes of tensors.
+type Shapes<'a> = &'a [(&'a str, &'a [usize])];
+
+/// A safetensors file of F32 tensors full of `value`.
+fn safetensors(tensors: Shapes<'_>, value: f32) -> Vec<u8> {
     let bytes: Vec<Vec<u8>> =
         tensors.iter().map(|(_, shape)| value.to_le_bytes().repeat(shape.iter().product())).collect();
     let views = tensors.iter().zip(&bytes);
@@ -52,7 +55,7 @@ fn safetensors(tensors: &[(&str, &[usize])], value: f32) -> Vec<u8> {
 
 #[test]
 fn says_what_does_not_fit() {
-    let cases: [(&[(&str, &[usize])], &str); 12] = [
+    let cases: [(Shapes<'_>, &str); 12] = [
         (&[], "expected at least one layer W1, b1, got none"),
         (
             &[("W1", &[2, 3]), ("b1", &[3]), ("W2", &[4, 1]), ("b2", &[1])],

@@ -35,8 +35,8 @@ fn unsuitable_targets_are_refused_with_a_reason() {
         let error = task(content, asked).unwrap_err();
         assert!(error.starts_with("column 'y': ") && error.contains(reason), "{error}");
     }
-    let many: String = (0..2000).map(|row| format!("id{row},1\n")).collect();
-    assert!(task(&format!("y,x\n{many}"), None).unwrap_err().contains("at most 1000 classes"));
+    let many: Vec<String> = (0..2000).map(|row| format!("id{row},1")).collect();
+    assert!(task(&format!("y,x\n{}\n", many.join("\n")), None).unwrap_err().contains("at most 1000 classes"));
 }
 
 #[test]

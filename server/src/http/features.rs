@@ -7,6 +7,8 @@ use actix_web::{
     http::Method,
     web::{Payload, ServiceConfig},
 };
+use engine::features::FeatureRow;
+use serde::Serialize;
 
 use super::{Answer, Shared, body, only, segment};
 use crate::wire::decode_entity_rows;
@@ -16,20 +18,29 @@ pub(super) fn resources(config: &mut ServiceConfig) {
     config.service(only(Method::GET, "/v1/features/{view}/{id}", get));
 }
 
+#[derive(Serialize)]
+struct Stored {
+    view: String,
+    rows: usize,
+}
+
+#[derive(Serialize)]
+struct Shown {
+    view: String,
+    id: String,
+    #[serde(flatten)]
+    row: FeatureRow,
+}
+
 async fn put(state: Shared, request: HttpRequest, payload: Payload) -> Answer {
     let view = segment(&request, "view")?;
     let body = body::read(&state, &request, payload).await?;
     let rows = state.engine.put_features(&view, decode_entity_rows(&body)?).await?;
-    Ok(HttpResponse::Ok().json(serde_json::json!({ "view": view, "rows": rows })))
+    Ok(HttpResponse::Ok().json(Stored { view, rows }))
 }
 
 async fn get(state: Shared, request: HttpRequest) -> Answer {
     let (view, id) = (segment(&request, "view")?, segment(&request, "id")?);
     let row = state.engine.feature_row(&view, &id)?;
-    Ok(HttpResponse::Ok().json(serde_json::json!({
-        "view": view,
-        "id": id,
-        "values": row.values,
-        "updated_at": row.updated_at,
-    })))
+    Ok(HttpResponse::Ok().json(Shown { view, id, row }))
 }

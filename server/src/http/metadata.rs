@@ -18,12 +18,19 @@ pub(super) fn resources(config: &mut ServiceConfig) {
     config.service(only(Method::GET, "/v2/models/{model}/versions/{version:[0-9]+}/ready", ready));
 }
 
+#[derive(Serialize)]
+struct ServerMetadata {
+    name: &'static str,
+    version: &'static str,
+    extensions: [&'static str; EXTENSIONS.len()],
+}
+
 async fn server() -> HttpResponse {
-    HttpResponse::Ok().json(serde_json::json!({
-        "name": "emberline",
-        "version": env!("CARGO_PKG_VERSION"),
-        "extensions": EXTENSIONS,
-    }))
+    HttpResponse::Ok().json(ServerMetadata {
+        name: "emberline",
+        version: env!("CARGO_PKG_VERSION"),
+        extensions: EXTENSIONS,
+    })
 }
 
 #[derive(Serialize)]

@@ -49,6 +49,11 @@ pub(super) fn parse_address(text: &str) -> Result<String, String> {
     if host.is_empty() { Err(wrong()) } else { Ok(text.to_owned()) }
 }
 
+/// As [`parse_address`], or nothing.
+pub(super) fn parse_optional_address(text: &str) -> Result<String, String> {
+    if text.is_empty() { Ok(String::new()) } else { parse_address(text) }
+}
+
 fn split(text: &str) -> Option<(u64, &str)> {
     let end = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
@@ -122,8 +127,8 @@ mod tests {
     fn reads_durations() {
         assert_eq!(parse_duration("200us"), Ok(Duration::from_micros(200)));
         assert_eq!(parse_duration("50 ms"), Ok(Duration::from_millis(50)));
-        assert_eq!(parse_duration("5m"), Ok(Duration::from_secs(300)));
-        assert_eq!(parse_duration("2h"), Ok(Duration::from_secs(7200)));
+        assert_eq!(parse_duration("5m"), Ok(Duration::from_mins(5)));
+        assert_eq!(parse_duration("2h"), Ok(Duration::from_hours(2)));
         assert_eq!(parse_duration("0"), Ok(Duration::ZERO));
         for text in ["", "5", "s", "-1s", "1.5s", "1d", "99999999999999999999s", "99999999999999h"] {
             assert!(parse_duration(text).is_err(), "{text}");

@@ -4,6 +4,8 @@ use contract::Value;
 
 use super::{Result, WireError, infer::Seen, reader::Reader, rows::only_known};
 
+const MEMBERS: [&str; 4] = ["prediction", "entity", "model", "label"];
+
 /// One label and what it belongs to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FeedbackEntry {
@@ -50,10 +52,10 @@ fn read_entry(reader: &mut Reader<'_>) -> Result<FeedbackEntry> {
     const EXPECTED: &str = "an object with 'label' and either 'prediction' or 'entity', or an array of them";
     reader.peek();
     let offset = reader.offset();
-    let mut seen = Seen::default();
+    let mut seen = Seen::of(&MEMBERS);
     let (mut prediction, mut entity, mut model, mut label) = (None, None, None, None);
     reader.object(EXPECTED, |reader, key| {
-        only_known(reader, &key, &["prediction", "entity", "model", "label"])?;
+        only_known(reader, &key, &MEMBERS)?;
         seen.once(reader, &key)?;
         match key.as_ref() {
             "prediction" => prediction = Some(reader.string("a string as 'prediction'")?.into_owned()),

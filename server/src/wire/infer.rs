@@ -4,7 +4,7 @@
 //! `datatype` or `shape` is skipped and read again once they are known, so the common order costs one pass and the rare
 //! one two.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, collections::BTreeSet, time::Duration};
 
 use contract::{DataType, Tensor};
 
@@ -13,6 +13,9 @@ use super::{
     reader::Reader,
     tensor::{Header, read_data},
 };
+
+/// Most inputs of one request: more than any table has columns, and few enough that looking one up among all stays cheap.
+const MOST_INPUTS: usize = 16_384;
 
 /// What a client asks for.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -34,24 +37,21 @@ pub struct InferRequest {
 pub fn decode_infer(body: &[u8]) -> Result<InferRequest> {
     let mut reader = Reader::new(body);
     let mut request = InferRequest::default();
-    let mut seen = Seen::default();
+    let mut seen = Seen::of(&["id", "parameters", "inputs", "outputs"]);
     let mut inputs = None;
     reader.object("an object with a member 'inputs'", |reader, key| {
+        seen.once(reader, &key)?;
         match key.as_ref() {
             "id" => {
-                seen.once(reader, &key)?;
                 request.id = Some(reader.string("a string as 'id'")?.into_owned());
             }
             "parameters" => {
-                seen.once(reader, &key)?;
                 request.timeout = read_parameters(reader)?;
             }
             "inputs" => {
-                seen.once(reader, &key)?;
                 inputs = Some(read_inputs(reader)?);
             }
             "outputs" => {
-                seen.once(reader, &key)?;
                 request.outputs = read_outputs(reader)?;
             }
             _ => reader.skip()?,
@@ -64,30 +64,38 @@ pub fn decode_infer(body: &[u8]) -> Result<InferRequest> {
     Ok(request)
 }
 
-/// Remembers which known members of an object came.
-#[derive(Default)]
-pub(super) struct Seen<'a>(Vec<Cow<'a, str>>);
+/// Remembers which of an object's members came, so that none is taken twice.
+pub(super) struct Seen {
+    members: &'static [&'static str],
+    came: u32,
+}
 
-impl<'a> Seen<'a> {
-    pub(super) fn once(&mut self, reader: &Reader<'a>, key: &Cow<'a, str>) -> Result<()> {
-        if self.0.contains(key) {
-            return Err(WireError::DuplicateMember { offset: reader.offset(), key: key.clone().into_owned() });
+impl Seen {
+    /// For the members that count, 32 at most; others may come as often as they like.
+    pub(super) const fn of(members: &'static [&'static str]) -> Self {
+        Self { members, came: 0 }
+    }
+
+    pub(super) fn once(&mut self, reader: &Reader<'_>, key: &str) -> Result<()> {
+        let Some(place) = self.members.iter().position(|member| *member == key) else { return Ok(()) };
+        if self.came >> place & 1 == 1 {
+            return Err(WireError::DuplicateMember { offset: reader.offset(), key: key.to_owned() });
         }
-        self.0.push(key.clone());
+        self.came |= 1 << place;
         Ok(())
     }
 }
 
 fn read_parameters(reader: &mut Reader<'_>) -> Result<Option<Duration>> {
+    const EXPECTED: &str = "a whole number of microseconds as 'timeout'";
     let mut timeout = None;
     reader.object("an object as 'parameters'", |reader, key| {
         if key != "timeout" {
             return reader.skip();
         }
-        const EXPECTED: &str = "a whole number of microseconds as 'timeout'";
         reader.peek();
         let offset = reader.offset();
-        let literal = reader.number(EXPECTED)?;
+        let literal = reader.number(EXPECTED)?.text();
         let microseconds = literal.parse::<u64>().map_err(|_| WireError::Unexpected {
             offset,
             expected: EXPECTED.to_owned(),
@@ -102,6 +110,9 @@ fn read_parameters(reader: &mut Reader<'_>) -> Result<Option<Duration>> {
 fn read_inputs(reader: &mut Reader<'_>) -> Result<Vec<Tensor>> {
     let mut inputs = Vec::new();
     reader.array("an array as 'inputs'", |reader| {
+        if inputs.len() == MOST_INPUTS {
+            return Err(reader.unexpected(&format!("at most {MOST_INPUTS} inputs")));
+        }
         inputs.push(read_input(reader, inputs.len())?);
         Ok(())
     })?;
@@ -109,27 +120,24 @@ fn read_inputs(reader: &mut Reader<'_>) -> Result<Vec<Tensor>> {
 }
 
 fn read_input<'a>(reader: &mut Reader<'a>, number: usize) -> Result<Tensor> {
-    let mut seen = Seen::default();
+    let mut seen = Seen::of(&["name", "datatype", "shape", "data", "parameters"]);
     let (mut name, mut datatype, mut shape) = (None::<Cow<'a, str>>, None, None);
     let mut tensor = None;
     let mut data_at: Option<Reader<'a>> = None;
     let mut binary = false;
     reader.object("an object with 'name', 'datatype', 'shape' and 'data' as an input", |reader, key| {
+        seen.once(reader, &key)?;
         match key.as_ref() {
             "name" => {
-                seen.once(reader, &key)?;
                 name = Some(reader.string("a string as 'name'")?);
             }
             "datatype" => {
-                seen.once(reader, &key)?;
                 datatype = Some(read_datatype(reader)?);
             }
             "shape" => {
-                seen.once(reader, &key)?;
                 shape = Some(read_shape(reader)?);
             }
             "data" => {
-                seen.once(reader, &key)?;
                 if let (Some(name), Some(datatype), Some(shape)) = (&name, datatype, &shape) {
                     tensor = Some(read_data(reader, &Header { name, datatype, shape })?);
                 } else {
@@ -183,7 +191,7 @@ fn read_shape(reader: &mut Reader<'_>) -> Result<Vec<usize>> {
     reader.array("an array of sizes as 'shape'", |reader| {
         reader.peek();
         let offset = reader.offset();
-        let literal = reader.number(EXPECTED)?;
+        let literal = reader.number(EXPECTED)?.text();
         shape.push(literal.parse().map_err(|_| WireError::Unexpected {
             offset,
             expected: EXPECTED.to_owned(),
@@ -196,30 +204,24 @@ fn read_shape(reader: &mut Reader<'_>) -> Result<Vec<usize>> {
 
 fn read_outputs(reader: &mut Reader<'_>) -> Result<Vec<String>> {
     let mut outputs: Vec<String> = Vec::new();
+    let mut names = BTreeSet::new();
     reader.array("an array as 'outputs'", |reader| {
-        let mut seen = Seen::default();
+        let mut seen = Seen::of(&["name"]);
         let mut name = None;
+        reader.peek();
         let offset = reader.offset();
-        reader.object("an object with a member 'name' as an output", |reader, key| match key.as_ref() {
-            "name" => {
-                seen.once(reader, &key)?;
-                name = Some(reader.string("a string as 'name'")?.into_owned());
-                Ok(())
+        reader.object("an object with a member 'name' as an output", |reader, key| {
+            seen.once(reader, &key)?;
+            match key.as_ref() {
+                "name" => name = Some(reader.string("a string as 'name'")?.into_owned()),
+                "parameters" => read_output_parameters(reader)?,
+                _ => reader.skip()?,
             }
-            "parameters" => reader.object("an object as 'parameters'", |reader, key| {
-                // Leaving it out would answer something else than was asked for.
-                if key == "classification" {
-                    return Err(WireError::Unsupported(
-                        "the output parameter 'classification' is not supported".to_owned(),
-                    ));
-                }
-                reader.skip()
-            }),
-            _ => reader.skip(),
+            Ok(())
         })?;
         let parent = || format!("output number {}", outputs.len());
         let name = name.ok_or_else(|| WireError::MissingMember { parent: parent(), key: "name" })?;
-        if outputs.contains(&name) {
+        if !names.insert(name.clone()) {
             let expected = "each output once".to_owned();
             return Err(WireError::Unexpected { offset, expected, got: format!("'{name}' twice") });
         }
@@ -227,4 +229,15 @@ fn read_outputs(reader: &mut Reader<'_>) -> Result<Vec<String>> {
         Ok(())
     })?;
     Ok(outputs)
+}
+
+fn read_output_parameters(reader: &mut Reader<'_>) -> Result<()> {
+    reader.object("an object as 'parameters'", |reader, key| {
+        // To leave it out would be to answer something else than was asked for.
+        if key == "classification" {
+            let message = "the output parameter 'classification' is not supported";
+            return Err(WireError::Unsupported(message.to_owned()));
+        }
+        reader.skip()
+    })
 }

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use contract::Value;
 
-use super::{Result, WireError};
+use super::{Result, WireError, number::Literal};
 
 /// Deepest nesting that is read.
 pub(super) const MAX_DEPTH: usize = 100;
@@ -126,40 +126,17 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads a number, handing out its literal: a JSON number, `NaN`, `Infinity` or `-Infinity`.
+    /// Reads a number: a JSON number, `NaN`, `Infinity` or `-Infinity`.
     #[inline]
-    pub(super) fn number(&mut self, expected: &str) -> Result<&'a str> {
+    pub(super) fn number(&mut self, expected: &str) -> Result<Literal<'a>> {
         self.peek();
-        let start = self.at;
-        let byte = |at: usize| self.bytes.get(at).copied().unwrap_or(0);
-        let mut at = start;
-        if byte(at) == b'-' {
-            at += 1;
-        }
-        match byte(at) {
-            b'0' => at += 1,
-            b'1'..=b'9' => {
-                while byte(at).is_ascii_digit() {
-                    at += 1;
-                }
+        match Literal::scan(&self.bytes[self.at..]) {
+            Some(literal) => {
+                self.at += literal.len();
+                Ok(literal)
             }
-            b'I' if self.bytes[at..].starts_with(b"Infinity") => return self.literal(start, at + 8, expected),
-            b'N' if at == start && self.bytes[at..].starts_with(b"NaN") => {
-                return self.literal(start, at + 3, expected);
-            }
-            _ => return Err(self.unexpected(expected)),
+            None => Err(self.unexpected(expected)),
         }
-        if byte(at) == b'.' {
-            at = digits(self.bytes, at + 1).ok_or_else(|| self.unexpected(expected))?;
-        }
-        if matches!(byte(at), b'e' | b'E') {
-            at += 1;
-            if matches!(byte(at), b'+' | b'-') {
-                at += 1;
-            }
-            at = digits(self.bytes, at).ok_or_else(|| self.unexpected(expected))?;
-        }
-        self.literal(start, at, expected)
     }
 
     /// Reads `true` or `false`.
@@ -187,12 +164,12 @@ impl<'a> Reader<'a> {
             _ => {
                 let offset = self.at;
                 let literal = self.number(EXPECTED)?;
-                match literal.parse::<i64>() {
+                match literal.text().parse() {
                     Ok(integer) => Value::Int(integer),
-                    Err(_) => Value::Float(finite_or_named::<f64>(literal).ok_or_else(|| WireError::Unexpected {
+                    Err(_) => Value::Float(literal.to_f64().ok_or_else(|| WireError::Unexpected {
                         offset,
                         expected: "a number within the range of FP64".to_owned(),
-                        got: excerpt(literal),
+                        got: excerpt(literal.text()),
                     })?),
                 }
             }
@@ -272,16 +249,6 @@ impl<'a> Reader<'a> {
         found
     }
 
-    fn literal(&mut self, start: usize, end: usize, expected: &str) -> Result<&'a str> {
-        match std::str::from_utf8(&self.bytes[start..end]) {
-            Ok(literal) => {
-                self.at = end;
-                Ok(literal)
-            }
-            Err(_) => Err(self.unexpected(expected)),
-        }
-    }
-
     /// Moves to the next quote or backslash.
     fn plain_run(&mut self) -> Result<()> {
         loop {
@@ -352,21 +319,6 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The end of a run of at least one digit.
-#[inline]
-fn digits(bytes: &[u8], start: usize) -> Option<usize> {
-    let rest = bytes.get(start..)?;
-    let count = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
-    (count > 0).then_some(start + count)
-}
-
-/// A float from its literal; none when it is too large for the type. `Infinity` itself is not too large.
-#[inline]
-pub(super) fn finite_or_named<T: std::str::FromStr + Into<f64> + Copy>(literal: &str) -> Option<T> {
-    let value = literal.parse::<T>().ok()?;
-    (!Into::<f64>::into(value).is_infinite() || literal.ends_with("Infinity")).then_some(value)
-}
-
 /// The start of a text, for messages.
 pub(super) fn excerpt(text: &str) -> String {
     const SHOWN: usize = 32;
@@ -377,103 +329,4 @@ pub(super) fn excerpt(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read<T>(text: &str, read: impl FnOnce(&mut Reader<'_>) -> Result<T>) -> Result<T, String> {
-        let mut reader = Reader::new(text.as_bytes());
-        read(&mut reader).and_then(|value| reader.end().map(|()| value)).map_err(|error| error.to_string())
-    }
-
-    #[test]
-    fn takes_what_json_takes_and_nothing_else() {
-        let good = [
-            "{}",
-            "[]",
-            " [ 1 , -0 , 0.5e+3 , 1E5 ] ",
-            r#"{"a":{"b":[true,false,null,"c"]}}"#,
-            "NaN",
-            "-Infinity",
-            "Infinity",
-            r#""\u00e9\ud83d\ude00\n\"\\\/""#,
-        ];
-        for text in good {
-            assert_eq!(read(text, |reader| reader.skip()), Ok(()), "{text}");
-        }
-        let bad = [
-            "",
-            "{",
-            "[",
-            "[1,]",
-            "{\"a\":1,}",
-            "{a:1}",
-            "{\"a\"}",
-            "[1 2]",
-            "01",
-            "1.",
-            ".5",
-            "+1",
-            "1e",
-            "-",
-            "-NaN",
-            "nan",
-            "inf",
-            "tru",
-            "nul",
-            "\"",
-            "\"\\x\"",
-            "\"\\ud800\"",
-            "\"\\ud800\\u0041\"",
-            "\"\\udc00\"",
-            "\"\\u12\"",
-            "\"a\nb\"",
-            "1 1",
-            "\"\\",
-            "\"\\u",
-        ];
-        for text in bad {
-            assert!(read(text, |reader| reader.skip()).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn agrees_with_serde_json_on_strings() {
-        for text in [r#""""#, r#""abc""#, r#""a\tbé\u0000\u00ff\uD83D\uDE00/\/""#, r#""\b\f\n\r\t\"\\""#] {
-            let ours = read(text, |reader| reader.string("a string").map(Cow::into_owned)).unwrap();
-            assert_eq!(ours, serde_json::from_str::<String>(text).unwrap());
-        }
-    }
-
-    #[test]
-    fn refuses_text_that_is_not_utf8() {
-        let mut reader = Reader::new(b"\"ab\xffc\"");
-        let error = reader.string("a string").unwrap_err().to_string();
-        assert_eq!(error, "request body, byte 3: expected UTF-8 text, got byte 0xff");
-    }
-
-    #[test]
-    fn bounds_nesting() {
-        let deep = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
-        assert_eq!(read(&deep(MAX_DEPTH), |reader| reader.skip()), Ok(()));
-        let error = read(&deep(MAX_DEPTH + 1), |reader| reader.skip()).unwrap_err();
-        assert_eq!(error, "request body, byte 100: expected at most 100 levels of nesting, got more");
-        assert!(read(&"[".repeat(1_000_000), |reader| reader.skip()).is_err());
-    }
-
-    #[test]
-    fn values_keep_integers_exact() {
-        assert_eq!(read("9007199254740993", |reader| reader.value()), Ok(Value::Int(9_007_199_254_740_993)));
-        assert_eq!(read("1.0", |reader| reader.value()), Ok(Value::Float(1.0)));
-        assert_eq!(read("-Infinity", |reader| reader.value()), Ok(Value::Float(f64::NEG_INFINITY)));
-        assert!(read("1e999", |reader| reader.value()).unwrap_err().contains("within the range of FP64, got 1e999"));
-    }
-
-    #[test]
-    fn messages_say_what_came() {
-        let message = |text: &str| read(text, |reader| reader.string("a string").map(drop)).unwrap_err();
-        assert_eq!(message("[1]"), "request body, byte 0: expected a string, got an array");
-        assert_eq!(message(" 12.5x"), "request body, byte 1: expected a string, got '12.5x'");
-        assert_eq!(message(""), "request body, byte 0: expected a string, got the end of the body");
-        assert_eq!(message("}"), "request body, byte 0: expected a string, got '}'");
-    }
-}
+mod tests;

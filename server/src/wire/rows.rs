@@ -56,7 +56,7 @@ pub fn decode_entity_rows(body: &[u8]) -> Result<Vec<(String, Row)>> {
 
 fn only_rows<'a, T>(body: &'a [u8], mut read: impl FnMut(&mut Reader<'a>) -> Result<T>) -> Result<T> {
     let mut reader = Reader::new(body);
-    let mut seen = Seen::default();
+    let mut seen = Seen::of(&["rows"]);
     let mut rows = None;
     reader.object("an object with a member 'rows'", |reader, key| {
         only_known(reader, &key, &["rows"])?;

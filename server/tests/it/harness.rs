@@ -207,14 +207,11 @@ impl Answer {
 
     /// Status, the headers that mean something, and body, with the prediction id blotted out.
     pub(crate) fn shown(&self) -> String {
-        let mut shown = self.status.to_string();
-        for name in ["allow", "retry-after", "x-emberline-version", "x-emberline-cache"] {
-            if let Some(value) = self.header(name) {
-                shown += &format!(" {name}: {value}");
-            }
-        }
+        let headers = ["allow", "retry-after", "x-emberline-version", "x-emberline-cache"];
+        let headers: String =
+            headers.iter().filter_map(|name| Some(format!(" {name}: {}", self.header(name)?))).collect();
         let id = self.header("x-emberline-prediction-id").unwrap_or("no id");
-        format!("{shown}\n    {}", self.body.replace(id, "ID"))
+        format!("{}{headers}\n    {}", self.status, self.body.replace(id, "ID"))
     }
 }
 

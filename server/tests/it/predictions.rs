@@ -9,7 +9,7 @@ fn with_features() -> Api {
     let api = Api::sum();
     let rows = r#"{"rows":[{"id":"a","x0":1.5,"x1":2,"note":"dry"},{"id":"b,c","x0":null,"x1":4}]}"#;
     let stored = api.put("/v1/features/sum", rows);
-    assert_eq!((stored.status, stored.body.as_str()), (200, r#"{"rows":2,"view":"sum"}"#));
+    assert_eq!((stored.status, stored.body.as_str()), (200, r#"{"view":"sum","rows":2}"#));
     api
 }
 

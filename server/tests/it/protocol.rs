@@ -32,7 +32,7 @@ fn answers_of_the_protocol() {
         ("/v2/models/sum/infer", infer_body(1., 2.)),
         ("/v2/models/sum/versions/1/infer", two_rows.to_owned()),
         ("/v2/models/sum/versions/1/infer", columns.to_owned()),
-        ("/v2/models/sum/versions/1/infer", infer_body(f32::MAX, f32::MAX).replace("e38", "e38")),
+        ("/v2/models/sum/versions/1/infer", infer_body(f32::MAX, f32::MAX)),
     ] {
         seen.push(format!("POST {path} {body}\n    {}", api.post(path, &body).shown()));
     }

@@ -35,7 +35,7 @@ fn tensor() -> impl Strategy<Value = Tensor> {
                 let values: Vec<T> =
                     elements.iter().map(|(value, absent)| if gap(*absent) { missing } else { *value }).collect();
                 let tensor = Tensor::from_values("x", vec![values.len(), 1], &values).unwrap();
-                with_gaps(tensor, elements.iter().map(|(_, absent)| gap(*absent)).collect())
+                with_gaps(tensor, &elements.iter().map(|(_, absent)| gap(*absent)).collect::<Vec<_>>())
             },
         )
     }
@@ -56,7 +56,7 @@ fn tensor() -> impl Strategy<Value = Tensor> {
         proptest::collection::vec(proptest::option::weighted(0.8, any::<String>()), 0..20).prop_map(|texts| {
             let strings: Strings = texts.iter().map(|text| text.clone().unwrap_or_default()).collect();
             let tensor = Tensor::from_strings("x", vec![1, texts.len()], strings).unwrap();
-            with_gaps(tensor, texts.iter().map(Option::is_none).collect())
+            with_gaps(tensor, &texts.iter().map(Option::is_none).collect::<Vec<_>>())
         });
     prop_oneof![
         numbers(any::<u8>(), 0),
@@ -75,12 +75,14 @@ fn tensor() -> impl Strategy<Value = Tensor> {
 }
 
 /// Marks elements as missing, if there is one: a bitmap without a gap is not written and so not read back.
-fn with_gaps(tensor: Tensor, missing: Vec<bool>) -> Tensor {
+fn with_gaps(tensor: Tensor, missing: &[bool]) -> Tensor {
     if !missing.contains(&true) {
         return tensor;
     }
     let mut validity = Bitmap::default();
-    missing.iter().for_each(|missing| validity.push(!missing));
+    for missing in missing {
+        validity.push(!missing);
+    }
     tensor.with_validity(validity).unwrap()
 }
 
@@ -208,6 +210,14 @@ fn a_large_shape_over_few_bytes_allocates_little() {
     let message = input("FP64", "[4000000000,1000000000]", "[1,2]").unwrap_err();
     assert!(message.contains("asks for 4000000000000000000 elements, but 2 were sent"), "{message}");
     assert!(input("FP64", "[18446744073709551615,18446744073709551615]", "[1]").is_err());
+}
+
+#[test]
+fn many_small_tensors_are_bounded() {
+    let input = r#"{"name":"x","shape":[0],"datatype":"BOOL","data":[]}"#;
+    let inputs = |count: usize| format!(r#"{{"inputs":[{}]}}"#, vec![input; count].join(","));
+    assert_eq!(decode(&inputs(16_384)).unwrap().inputs.len(), 16_384);
+    assert!(decode(&inputs(16_385)).unwrap_err().contains("expected at most 16384 inputs"));
 }
 
 #[test]

@@ -106,6 +106,7 @@ impl Report {
                     Some(TrainingEnd::EarlyStopped) => "early stop",
                     Some(TrainingEnd::TimeBudget) => "time budget",
                     Some(TrainingEnd::Interrupted) => "interrupted",
+                    Some(TrainingEnd::Diverged) => "diverged",
                     None => "",
                 };
                 let mark = if one.version == self.champion { " ★" } else { "" };

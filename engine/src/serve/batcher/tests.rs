@@ -279,7 +279,9 @@ proptest! {
     #[test]
     fn every_request_gets_its_own_rows_once(delay in 0..10_u64, events in prop::collection::vec(event(), 0..80)) {
         let mut harness = Harness::new(delay);
-        events.iter().for_each(|event| harness.play(event));
+        for event in &events {
+            harness.play(event);
+        }
         harness.run_out();
         harness.check();
     }
@@ -287,7 +289,9 @@ proptest! {
     #[test]
     fn shutdown_answers_all_that_waits(events in prop::collection::vec(event(), 0..60)) {
         let mut harness = Harness::new(0);
-        events.iter().for_each(|event| harness.play(event));
+        for event in &events {
+            harness.play(event);
+        }
         harness.play(&Event::FailAll);
         prop_assert!(harness.batcher.wake_at().is_none());
         while !harness.in_flight.is_empty() {

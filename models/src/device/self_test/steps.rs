@@ -43,11 +43,12 @@ impl Expected {
 /// Relative error of one correctly rounded `f32` operation.
 const ROUNDING: f64 = 1.0 / (1 << 24) as f64;
 
-/// All steps for a device: shapes of one element, odd ones, and ones that fill several tiles.
+/// All steps for a device: shapes of one element, odd ones, and ones that fill several tiles. There are few matrix products,
+/// because each class of shapes is tuned on its own, which takes a software adapter seconds.
 pub(super) fn all(device: &Device, burn_device: &burn::tensor::Device) -> Vec<Step> {
     let mut noise = Noise(ChaCha8Rng::seed_from_u64(0xe3b0_c442));
     let mut steps = Vec::new();
-    for (rows, inner, columns) in [(1, 1, 1), (7, 13, 5), (64, 64, 64), (129, 257, 65)] {
+    for (rows, inner, columns) in [(7, 13, 5), (129, 257, 65)] {
         steps.push(matmul(&mut noise, device, burn_device, rows, inner, columns));
     }
     for (rows, columns) in [(1, 1), (3, 1001), (129, 65)] {
