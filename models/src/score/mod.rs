@@ -5,7 +5,9 @@ mod outputs;
 use std::path::Path;
 
 use arrow::array::RecordBatch;
-use contract::{Axis, ColumnKind, ColumnSpec, DataType, Device, InputError, Model, Replica, RowBlock, Signature, Tensor};
+use contract::{
+    Axis, ColumnKind, ColumnSpec, DataType, Device, InputError, Model, Replica, RowBlock, Signature, Tensor,
+};
 
 use self::outputs::OutputColumns;
 use crate::{
@@ -93,14 +95,18 @@ impl Source {
         }
         let [input] = signature.inputs.as_slice() else {
             let inputs = signature.describe_inputs();
-            return Err(Error::Setting(format!("expected a model of table columns or of one tensor, got inputs {inputs}")));
+            return Err(Error::Setting(format!(
+                "expected a model of table columns or of one tensor, got inputs {inputs}"
+            )));
         };
         let [Axis::Batch, Axis::Fixed(width)] = input.shape.as_slice() else {
             return Err(Error::Setting(format!("expected a model whose input has the shape [-1, n], got {input}")));
         };
         if input.datatype != DataType::Fp32 || names.len() != *width {
             let found = names.len();
-            return Err(Error::Setting(format!("the model takes {input}: expected a table of {width} columns, got {found}")));
+            return Err(Error::Setting(format!(
+                "the model takes {input}: expected a table of {width} columns, got {found}"
+            )));
         }
         let columns = names.iter().map(|name| ColumnSpec { name: name.clone(), kind: ColumnKind::Numeric }).collect();
         Ok(Self::Matrix { input: input.name.clone(), columns })
