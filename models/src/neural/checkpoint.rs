@@ -1,4 +1,4 @@
-//! Training state on disk after every epoch: one safetensors file (parameters, both moments of AdamW, the best parameters so
+//! Training state on disk after every epoch: one safetensors file (parameters, both moments of `AdamW`, the best parameters so
 //! far) whose header holds the rest (epoch, curves, best loss, seconds, and a fingerprint of what is trained).
 //!
 //! The file is written beside, fsynced and renamed, so that a reader sees a whole checkpoint or the one before. There is no
@@ -22,9 +22,9 @@ pub(crate) struct Snapshot {
     pub(crate) progress: Progress,
     /// Flat parameters.
     pub(crate) parameters: Vec<f32>,
-    /// First moment of AdamW.
+    /// First moment of `AdamW`.
     pub(crate) moment_1: Vec<f32>,
-    /// Second moment of AdamW.
+    /// Second moment of `AdamW`.
     pub(crate) moment_2: Vec<f32>,
     /// Parameters after the best epoch.
     pub(crate) best_parameters: Vec<f32>,
@@ -35,7 +35,7 @@ pub(crate) struct Snapshot {
 pub(crate) struct Progress {
     /// Epochs done.
     pub(crate) epoch: usize,
-    /// Steps of AdamW done.
+    /// Steps of `AdamW` done.
     pub(crate) steps: usize,
     /// Losses by epoch, in the target's own units.
     pub(crate) curves: Vec<CurvePoint>,

@@ -275,7 +275,7 @@ impl<'a> Run<'a> {
         let mut masks = self.sampler.masks(epoch, &job.shape.hidden, job.settings.dropout, job.device, job.on_host);
         let mut total = Tensor::<1>::zeros([1], job.device);
         for step in 0..self.steps {
-            let picked = order.clone().slice([step * self.batch..(step + 1) * self.batch]);
+            let picked = order.clone().narrow(0, step * self.batch, self.batch);
             let mlp = Mlp::new(job.shape, &state.parameters).tracked();
             let scores = mlp.forward(self.features.clone().select(0, picked.clone()), &masks.next(self.batch));
             let loss = job.objective.per_row(scores, self.targets.clone().select(0, picked)).mean();
@@ -317,8 +317,8 @@ impl<'a> Run<'a> {
         let mut total = Tensor::<1>::zeros([1], self.job.device);
         for start in (0..rows).step_by(VALIDATION_ROWS) {
             let end = rows.min(start + VALIDATION_ROWS);
-            let scores = mlp.forward(self.validation_features.clone().slice([start..end]), &[]);
-            let targets = self.validation_targets.clone().slice([start..end]);
+            let scores = mlp.forward(self.validation_features.clone().narrow(0, start, end - start), &[]);
+            let targets = self.validation_targets.clone().narrow(0, start, end - start);
             total = total + self.job.objective.per_row(scores, targets).sum();
         }
         total.div_scalar(rows.max(1) as f64)

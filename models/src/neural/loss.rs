@@ -56,7 +56,9 @@ impl Objective {
     pub(crate) fn targets(self, mut encoded: Vec<f32>) -> Vec<f32> {
         match self.loss {
             LossKind::Hinge | LossKind::Logistic => {
-                encoded.iter_mut().for_each(|value| *value = if *value > 0.5 { 1.0 } else { -1.0 });
+                for value in &mut encoded {
+                    *value = if *value > 0.5 { 1.0 } else { -1.0 };
+                }
                 encoded
             }
             LossKind::Squared | LossKind::Classic | LossKind::Quantile(_) | LossKind::Softmax => encoded,
@@ -142,13 +144,13 @@ mod tests {
     #[test]
     fn softmax_is_the_scalar_form_of_the_true_class_probability() {
         let scores = [0.5_f32, -1.0, 2.0, 0.0, 0.0, 0.0, 3.0, 1.0, -2.0];
-        let classes = [2.0_f32, 0.0, 1.0];
-        let (losses, gradients) = by_autodiff(LossKind::Softmax, &scores, &classes);
-        for (row, class) in classes.iter().enumerate() {
+        let classes = [2_usize, 0, 1];
+        let targets = classes.map(|class| class as f32);
+        let (losses, gradients) = by_autodiff(LossKind::Softmax, &scores, &targets);
+        for (row, truth) in classes.into_iter().enumerate() {
             let row_scores: Vec<f64> = scores[row * 3..row * 3 + 3].iter().map(|score| f64::from(*score)).collect();
             let total: f64 = row_scores.iter().map(|score| score.exp()).sum();
             let probabilities: Vec<f64> = row_scores.iter().map(|score| score.exp() / total).collect();
-            let truth = *class as usize;
             let p = probabilities[truth];
             assert_close(losses[row], LossKind::Softmax.value(p, 0.0, RANGE), "softmax");
             for (index, other) in probabilities.iter().enumerate() {

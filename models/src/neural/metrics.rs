@@ -69,8 +69,8 @@ pub fn classification(probabilities: &[f32], classes: usize, labels: &[usize]) -
     metrics.set("accuracy", right as f64 / count);
     metrics.set("log_loss", loss / count);
 
-    let scored: Vec<usize> = if classes == 2 { vec![1] } else { (0..classes).collect() };
-    let areas: Vec<Option<f64>> = scored
+    let ranked: Vec<usize> = if classes == 2 { vec![1] } else { (0..classes).collect() };
+    let areas: Vec<Option<f64>> = ranked
         .into_iter()
         .map(|class| {
             let scores: Vec<f64> = probabilities.chunks_exact(classes).map(|row| f64::from(row[class])).collect();
@@ -121,7 +121,7 @@ fn roc_auc(scores: &[f64], positive: &[bool]) -> Option<f64> {
     while start < order.len() {
         let tied = order[start..].iter().take_while(|row| scores[**row] == scores[order[start]]).count().max(1);
         // Rows of equal score share the mean of their ranks, which count from 1.
-        let rank = start as f64 + (tied as f64 + 1.0) / 2.0;
+        let rank = start as f64 + f64::midpoint(1.0, tied as f64);
         rank_sum += rank * order[start..start + tied].iter().filter(|row| positive[**row]).count() as f64;
         start += tied;
     }
@@ -161,7 +161,8 @@ mod tests {
         assert_eq!(metrics.values["accuracy"], 0.75);
         assert!((metrics.values["roc_auc"] - 3.5 / 4.0).abs() < 1e-12);
         let expected =
-            -((0.9_f32 as f64).ln() + (0.4_f32 as f64).ln() + (0.6_f32 as f64).ln() + (0.9_f32 as f64).ln()) / 4.0;
+            -(f64::from(0.9_f32).ln() + f64::from(0.4_f32).ln() + f64::from(0.6_f32).ln() + f64::from(0.9_f32).ln())
+                / 4.0;
         assert!((metrics.values["log_loss"] - expected).abs() < 1e-12);
     }
 

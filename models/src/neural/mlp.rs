@@ -1,6 +1,6 @@
 //! The multi-layer perceptron: its sizes, its parameters as one flat vector, and its forward pass on a device.
 //!
-//! Blocks are Linear → ReLU → Dropout; the last Linear gives the scores. All parameters live in one flat vector (layer by
+//! Blocks are Linear, `ReLU`, Dropout; the last Linear gives the scores. All parameters live in one flat vector (layer by
 //! layer: the weight row-major `[inputs, outputs]`, then the bias), so that the optimiser, gradient clipping and
 //! checkpoints are single operations whatever the number of layers. Nothing here knows losses or tables.
 
@@ -63,7 +63,7 @@ impl MlpShape {
         self.inputs + self.hidden.iter().sum::<usize>() + self.outputs
     }
 
-    /// Parameters to start training from: weights uniform within ±√(6 / inputs) for layers that a ReLU follows (He) and
+    /// Parameters to start training from: weights uniform within ±√(6 / inputs) for layers that a `ReLU` follows (He) and
     /// within ±√(1 / inputs) for the last, biases zero. Drawn on the host, so that a seed gives the same start on every
     /// device and beside any other use of the device's own generator.
     #[must_use]

@@ -19,10 +19,10 @@ pub(crate) fn packages() -> BTreeMap<String, String> {
     for line in LOCK_FILE.lines() {
         if let Some(found) = quoted(line, "name = ") {
             name = found;
-        } else if let Some(version) = quoted(line, "version = ") {
-            if PACKAGES.contains(&name) {
-                versions.insert(name.to_owned(), version.to_owned());
-            }
+        } else if let Some(version) = quoted(line, "version = ")
+            && PACKAGES.contains(&name)
+        {
+            versions.insert(name.to_owned(), version.to_owned());
         }
     }
     versions

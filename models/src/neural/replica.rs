@@ -66,7 +66,7 @@ impl NetReplica {
         }
     }
 
-    fn failed(&self, reason: String) -> RunError {
+    fn failed(&self, reason: &str) -> RunError {
         RunError::Failed { reason: format!("device {}: {reason}", self.device_name) }
     }
 }
@@ -84,13 +84,13 @@ impl Replica for NetReplica {
         let rows = batch.rows();
         if batch.row_bytes() != self.inputs * size_of::<f32>() {
             let got = batch.row_bytes();
-            return Err(self.failed(format!("expected rows of {} values, got {got} bytes", self.inputs)));
+            return Err(self.failed(&format!("expected rows of {} values, got {got} bytes", self.inputs)));
         }
         if rows == 0 || rows > bucket {
-            return Err(self.failed(format!("expected 1 to {bucket} rows, got {rows}")));
+            return Err(self.failed(&format!("expected 1 to {bucket} rows, got {rows}")));
         }
         if self.pending.len() >= IN_FLIGHT {
-            return Err(self.failed(format!("expected at most {IN_FLIGHT} batches in flight")));
+            return Err(self.failed(&format!("expected at most {IN_FLIGHT} batches in flight")));
         }
         let placed = if self.on_cpu { rows.max(LEAST_ON_CPU) } else { bucket };
         let mut values = Vec::with_capacity(placed * self.inputs);
@@ -110,10 +110,10 @@ impl Replica for NetReplica {
 
     fn collect(&mut self, ticket: Ticket, out: &mut RowBlock) -> Result<(), RunError> {
         let Some(position) = self.pending.iter().position(|pending| pending.ticket == ticket) else {
-            return Err(self.failed(format!("no batch {} is in flight", ticket.0)));
+            return Err(self.failed(&format!("no batch {} is in flight", ticket.0)));
         };
         let Some(Pending { ticket: _, rows, scores }) = self.pending.remove(position) else {
-            return Err(self.failed(format!("no batch {} is in flight", ticket.0)));
+            return Err(self.failed(&format!("no batch {} is in flight", ticket.0)));
         };
         let values = read_values(&self.device_name, scores)?;
         out.reset(self.outputs * size_of::<f32>());

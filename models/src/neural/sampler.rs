@@ -1,6 +1,6 @@
 //! The randomness of training: row orders and dropout masks.
 //!
-//! Every draw is a function of the seed and the epoch alone (a ChaCha stream per purpose and epoch), so a resumed run draws
+//! Every draw is a function of the seed and the epoch alone (a `ChaCha` stream per purpose and epoch), so a resumed run draws
 //! what the uninterrupted run would have drawn without any generator state in the checkpoint, and runs side by side in one
 //! process do not disturb each other, as they would through burn's device-wide generator.
 

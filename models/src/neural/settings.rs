@@ -13,9 +13,9 @@ pub struct MlpSettings {
     pub hidden: Vec<usize>,
     /// Share of hidden units switched off in each training step, in `[0, 1)`.
     pub dropout: f64,
-    /// Step size of AdamW.
+    /// Step size of `AdamW`.
     pub learning_rate: f64,
-    /// Decoupled weight decay of AdamW.
+    /// Decoupled weight decay of `AdamW`.
     pub weight_decay: f64,
     /// Rows per training step. Batches are made equal: an epoch of `n` rows has ⌈n / batch size⌉ steps of ⌊n / steps⌋ rows,
     /// so it leaves out fewer rows than it has steps, others each time.

@@ -39,22 +39,29 @@ fn a_gpu_answers_as_the_cpu_does() {
     assert_eq!(there[0], golden.outputs[0], "labels");
     assert_within(there[1].values::<f32>().unwrap(), golden.outputs[1].values::<f32>().unwrap(), 1e-4);
 
-    // Two batches in flight, the second one padded; then every row alone.
-    let (wide, _) = net(&[20, 64, 64, 3]);
-    let all = rows(1100, 20);
-    let mut on_gpu = wide.place(&gpu).unwrap();
-    let mut on_cpu = wide.place(&Device::cpu()).unwrap();
-    on_gpu.warm(1).unwrap();
-    let expected = wide.score(on_cpu.as_mut(), &all).unwrap();
-    let got = wide.score(on_gpu.as_mut(), &all).unwrap();
-    assert_within(got.data().as_slice::<f32>(), expected.data().as_slice::<f32>(), 1e-4);
-    for row in [0, 1099] {
-        let mut one = contract::RowBlock::new(80);
-        one.append_rows(&all, row..row + 1);
-        let alone = wide.score(on_gpu.as_mut(), &one).unwrap();
-        assert_within(alone.data().as_slice::<f32>(), &expected.data().as_slice::<f32>()[row * 3..row * 3 + 3], 1e-4);
+    // Two batches in flight, the second one padded; then a row alone. One bucket, because each is compiled and tuned anew.
+    let (plain, _) = net(&[20, 64, 3]);
+    let all = rows(25, 20);
+    let expected = plain.score(plain.place(&Device::cpu()).unwrap().as_mut(), &all).unwrap();
+    let expected = expected.data().as_slice::<f32>();
+    let mut replica = plain.place(&gpu).unwrap();
+    replica.warm(16).unwrap();
+    let part = |range: std::ops::Range<usize>| {
+        let mut block = contract::RowBlock::new(80);
+        block.append_rows(&all, range);
+        block
+    };
+    let tickets = [0..16, 16..25].map(|range| (replica.submit(&part(range.clone()), 16).unwrap(), range));
+    let mut out = contract::RowBlock::default();
+    for (ticket, range) in tickets {
+        replica.collect(ticket, &mut out).unwrap();
+        assert_eq!(out.rows(), range.len());
+        assert_within(out.data().as_slice::<f32>(), &expected[range.start * 3..range.end * 3], 1e-4);
     }
-    assert!(on_gpu.memory().weights > 0);
+    let ticket = replica.submit(&part(24..25), 16).unwrap();
+    replica.collect(ticket, &mut out).unwrap();
+    assert_within(out.data().as_slice::<f32>(), &expected[72..], 1e-4);
+    assert_eq!(replica.memory().weights, 4 * (20 * 64 + 64 + 64 * 3 + 3));
 }
 
 #[test]
@@ -63,7 +70,7 @@ fn a_gpu_trains_as_the_cpu_does() {
     let directory = tempfile::tempdir().unwrap();
     let table = csv(320, 1, Target::Price);
     // Without dropout both draw the same start and the same orders, so that only roundings differ.
-    let model = MlpSettings { hidden: vec![16], epochs: 3, batch_size: 64, dropout: 0.0, ..MlpSettings::default() };
+    let model = MlpSettings { hidden: vec![16], epochs: 2, batch_size: 64, dropout: 0.0, ..MlpSettings::default() };
     let run_on = |name: &str, device: Device, dropout: f64| {
         let model = MlpSettings { dropout, ..model.clone() };
         run(&TrainOptions { device, model, ..options(directory.path(), name, &table) })

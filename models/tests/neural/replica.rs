@@ -9,7 +9,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 /// A net of these sizes with random weights.
-pub fn net(sizes: &[usize]) -> (TableNet, DenseWeights) {
+pub(crate) fn net(sizes: &[usize]) -> (TableNet, DenseWeights) {
     let mut generator = ChaCha8Rng::seed_from_u64(4);
     let layers = sizes.windows(2).map(|pair| {
         let bound = (3.0 / pair[0] as f32).sqrt();
@@ -29,7 +29,7 @@ pub fn net(sizes: &[usize]) -> (TableNet, DenseWeights) {
 }
 
 /// Encoded rows of random numbers.
-pub fn rows(count: usize, width: usize) -> RowBlock {
+pub(crate) fn rows(count: usize, width: usize) -> RowBlock {
     let mut generator = ChaCha8Rng::seed_from_u64(9);
     let mut block = RowBlock::new(width * 4);
     (0..count * width).for_each(|_| block.data_mut().push(generator.random_range(-2.0_f32..2.0)));

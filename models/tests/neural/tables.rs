@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 
 /// What the last column of the table is.
 #[derive(Clone, Copy)]
-pub enum Target {
+pub(crate) enum Target {
     /// 20 + 5·(x + sin 3z), plus 2 in the north.
     Price,
     /// Whether the price is above 20, as yes and no.
@@ -19,7 +19,7 @@ pub enum Target {
 }
 
 /// A CSV of `x` (a tenth missing), `z`, `region` and `sold` with the target column `y`.
-pub fn csv(rows: usize, seed: u64, target: Target) -> String {
+pub(crate) fn csv(rows: usize, seed: u64, target: Target) -> String {
     let mut generator = ChaCha8Rng::seed_from_u64(seed);
     let mut text = "x,z,region,sold,y\n".to_owned();
     for _ in 0..rows {
@@ -27,8 +27,8 @@ pub fn csv(rows: usize, seed: u64, target: Target) -> String {
         let region = ["north", "south", "east"][generator.random_range(0..3)];
         let missing = generator.random_bool(0.1);
         let shown = if missing { String::new() } else { format!("{x:.4}") };
-        let seen = if missing { 0.0 } else { x };
-        let price = 20.0 + 5.0 * (seen + (3.0 * z).sin()) + if region == "north" { 2.0 } else { 0.0 };
+        let effective = if missing { 0.0 } else { x };
+        let price = 20.0 + 5.0 * (effective + (3.0 * z).sin()) + if region == "north" { 2.0 } else { 0.0 };
         let label = match target {
             Target::Price => format!("{price:.4}"),
             Target::Dear => if price > 20.0 { "yes" } else { "no" }.to_owned(),
@@ -48,7 +48,7 @@ pub fn csv(rows: usize, seed: u64, target: Target) -> String {
 }
 
 /// Options of a small, quick run in `directory`, on `csv`; the artifact goes to `directory/name`.
-pub fn options(directory: &Path, name: &str, csv: &str) -> TrainOptions {
+pub(crate) fn options(directory: &Path, name: &str, csv: &str) -> TrainOptions {
     let data = directory.join("table.csv");
     fs_err::write(&data, csv).unwrap();
     let model =
@@ -56,16 +56,16 @@ pub fn options(directory: &Path, name: &str, csv: &str) -> TrainOptions {
     TrainOptions { model, seed: 5, ..TrainOptions::new(data, "y", directory.join(name)) }
 }
 
-pub fn run(options: &TrainOptions) -> Trained {
+pub(crate) fn run(options: &TrainOptions) -> Trained {
     train(options, &TrainControl::default()).unwrap()
 }
 
-pub fn open(trained: &Trained) -> TableNet {
+pub(crate) fn open(trained: &Trained) -> TableNet {
     Formats::for_devices(&[Device::cpu()]).open_net(&trained.directory).unwrap()
 }
 
 /// The answers of `model` on `device` to one request.
-pub fn answer(model: &TableNet, device: &Device, inputs: &[Tensor]) -> Vec<Tensor> {
+pub(crate) fn answer(model: &TableNet, device: &Device, inputs: &[Tensor]) -> Vec<Tensor> {
     let mut rows = contract::RowBlock::default();
     model.encode(inputs, &mut rows).unwrap();
     let mut replica = model.place(device).unwrap();
@@ -74,11 +74,13 @@ pub fn answer(model: &TableNet, device: &Device, inputs: &[Tensor]) -> Vec<Tenso
 }
 
 /// A request of one tensor per feature column.
-pub fn request(rows: &[(Option<f64>, f64, Option<&str>, &str)]) -> Vec<Tensor> {
+pub(crate) fn request(rows: &[(Option<f64>, f64, Option<&str>, &str)]) -> Vec<Tensor> {
     let shape = || vec![rows.len(), 1];
     let (mut x_there, mut region_there) = (contract::Bitmap::default(), contract::Bitmap::default());
-    rows.iter().for_each(|row| x_there.push(row.0.is_some()));
-    rows.iter().for_each(|row| region_there.push(row.2.is_some()));
+    for row in rows {
+        x_there.push(row.0.is_some());
+        region_there.push(row.2.is_some());
+    }
     let x: Vec<f64> = rows.iter().map(|row| row.0.unwrap_or_default()).collect();
     let z: Vec<f64> = rows.iter().map(|row| row.1).collect();
     let regions = rows.iter().map(|row| row.2.unwrap_or_default()).collect();

@@ -98,7 +98,7 @@ fn every_loss_trains_its_task_better_than_chance() {
         (Target::Price, "quantile:0.5", "r2", 0.9),
         (Target::Dear, "logistic", "roc_auc", 0.93),
         (Target::Dear, "hinge", "roc_auc", 0.93),
-        (Target::Class, "softmax", "roc_auc", 0.95),
+        (Target::Class, "softmax", "roc_auc", 0.92),
     ];
     for (target, loss, metric, least) in cases {
         let base = options(directory.path(), loss, &csv(800, 3, target));
