@@ -4,11 +4,13 @@
 mod error;
 pub mod features;
 pub mod feedback;
+mod house;
 pub mod jobs;
 pub mod monitor;
 pub mod registry;
 pub mod serve;
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
 pub use error::{Error, Result};
+pub use house::{Engine, EngineSettings};

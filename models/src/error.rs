@@ -1,4 +1,5 @@
 //! What can go wrong with tables, training and artifacts. Each message is one sentence that names what was expected.
+#![expect(missing_docs, reason = "the fields are explained by the messages that carry them")]
 
 use std::path::PathBuf;
 

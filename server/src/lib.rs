@@ -1,1 +1,14 @@
-//! The protocols: HTTP today, each resource in a file of its own, over the engine. It knows no GPU crate.
+//! HTTP, gRPC, wire formats, settings and errors over the engine. It knows no GPU crate and computes nothing.
+//!
+//! [`settings::ServerSettings`] says how, [`start`] serves an [`engine::Engine`], and [`Running::stop`] ends it.
+
+pub mod boot;
+mod error;
+mod grpc;
+mod http;
+pub mod settings;
+mod state;
+pub mod wire;
+
+pub use boot::{Ended, Running, StartError, start};
+pub use error::ApiError;

@@ -1,1 +1,85 @@
-fn main() {}
+//! The one list of developer commands: `cargo xtask help` shows it.
+//!
+//! Everything runs in the `release` profile, because burn is slow to compile and slow to run without optimisation: one
+//! profile for running, testing and measuring means one build of it.
+
+mod check;
+mod picture;
+mod test;
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
+
+use anyhow::{Context, Result, bail};
+
+const HELP: &str = "\
+usage: cargo xtask COMMAND
+
+commands:
+  test [ARGS]   install what the tests need (on Debian: lavapipe, through apt), then run every test
+  check         formatting, lints, the house's arrows (which crate may depend on which), file sizes
+  picture       run the demo and draw its report as docs/demo.svg
+  ci            check, then test: what .ci/run calls
+  help          this text
+
+ARGS go to `cargo test`: `cargo xtask test -p engine` tests one room.
+";
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let command = arguments.next().unwrap_or_else(|| "help".to_owned());
+    let rest: Vec<String> = arguments.collect();
+    let outcome = match command.as_str() {
+        "test" => test::run(&rest),
+        "check" => check::run(),
+        "picture" => picture::run(),
+        "ci" => check::run().and_then(|()| test::run(&[])),
+        "help" | "--help" | "-h" => {
+            say(HELP);
+            Ok(())
+        }
+        other => Err(anyhow::anyhow!("unknown command '{other}'; `cargo xtask help` lists them")),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("xtask: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The workspace's root.
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_path_buf()
+}
+
+/// The cargo that runs us, in the workspace's root.
+fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root());
+    command
+}
+
+/// Runs a command with its output shown; a failure names it.
+fn show(command: &mut Command) -> Result<()> {
+    say(&format!("$ {}", line(command)));
+    let status = command.status().with_context(|| format!("cannot run {}", line(command)))?;
+    if !status.success() {
+        bail!("{} ended with {status}", line(command));
+    }
+    Ok(())
+}
+
+fn line(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}
+
+#[expect(clippy::print_stderr, reason = "this is a command line tool")]
+fn say(text: &str) {
+    eprintln!("{}", text.trim_end());
+}

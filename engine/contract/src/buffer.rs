@@ -159,7 +159,10 @@ impl RowBlock {
     /// Number of whole rows held.
     #[must_use]
     pub const fn rows(&self) -> usize {
-        if self.row_bytes == 0 { 0 } else { self.data.len() / self.row_bytes }
+        match self.data.len().checked_div(self.row_bytes) {
+            Some(rows) => rows,
+            None => 0,
+        }
     }
 
     /// The rows' bytes, row-major.

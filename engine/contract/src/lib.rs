@@ -6,23 +6,27 @@
 //! reads a disk or speaks a protocol.
 
 mod buffer;
+mod datatype;
 mod device;
 mod error;
 mod loss;
 mod metadata;
 mod model;
 mod signature;
+mod strings;
 mod tensor;
 mod train;
 mod value;
 
 pub use buffer::{AlignedBuffer, RowBlock};
+pub use datatype::{DataType, Element};
 pub use device::{Device, DeviceKind, DeviceSelector, ParseDeviceError};
 pub use error::{InputError, OpenError, RunError};
 pub use loss::{LabelRange, LossKind, ParseLossError, SMALLEST_PROBABILITY};
 pub use metadata::{ColumnKind, ColumnSpec, CurvePoint, TrainingEnd, VersionMetadata};
 pub use model::{Cost, Format, Golden, Invariance, MemoryUse, Model, Replica, Ticket};
 pub use signature::{Axis, Signature, Task, TaskSpec, TensorSpec};
-pub use tensor::{Bitmap, DataType, Element, Strings, Tensor};
+pub use strings::{Bitmap, Strings};
+pub use tensor::Tensor;
 pub use train::TrainEvent;
 pub use value::Value;

@@ -156,7 +156,9 @@ impl From<LossKind> for String {
 
 /// The text names no loss.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected squared, classic, quantile, quantile:TAU with 0 < TAU < 1, hinge, logistic or softmax as loss, got '{0}'")]
+#[error(
+    "expected squared, classic, quantile, quantile:TAU with 0 < TAU < 1, hinge, logistic or softmax as loss, got '{0}'"
+)]
 pub struct ParseLossError(pub String);
 
 impl FromStr for LossKind {
@@ -214,7 +216,14 @@ mod tests {
 
     #[test]
     fn names_read_back() {
-        for loss in [LossKind::Squared, LossKind::Classic, LossKind::Quantile(0.1), LossKind::Hinge, LossKind::Logistic, LossKind::Softmax] {
+        for loss in [
+            LossKind::Squared,
+            LossKind::Classic,
+            LossKind::Quantile(0.1),
+            LossKind::Hinge,
+            LossKind::Logistic,
+            LossKind::Softmax,
+        ] {
             assert_eq!(loss.to_string().parse(), Ok(loss));
         }
         for text in ["", "huber", "quantile:", "quantile:0", "quantile:1", "quantile:nan"] {

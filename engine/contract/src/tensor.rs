@@ -1,239 +1,6 @@
 //! Named tensors: aligned numbers or strings, with an optional validity bitmap for missing values.
 
-use std::{fmt, str::FromStr};
-
-use bytemuck::{AnyBitPattern, NoUninit};
-use serde::{Deserialize, Serialize};
-
-use crate::{AlignedBuffer, InputError};
-
-/// Element types, by their Open Inference Protocol names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-#[expect(missing_docs, reason = "the names say it all")]
-pub enum DataType {
-    Bool,
-    Uint8,
-    Uint16,
-    Uint32,
-    Uint64,
-    Int8,
-    Int16,
-    Int32,
-    Int64,
-    Fp16,
-    Bf16,
-    Fp32,
-    Fp64,
-    Bytes,
-}
-
-impl DataType {
-    /// All element types.
-    pub const ALL: [Self; 14] = [
-        Self::Bool,
-        Self::Uint8,
-        Self::Uint16,
-        Self::Uint32,
-        Self::Uint64,
-        Self::Int8,
-        Self::Int16,
-        Self::Int32,
-        Self::Int64,
-        Self::Fp16,
-        Self::Bf16,
-        Self::Fp32,
-        Self::Fp64,
-        Self::Bytes,
-    ];
-
-    /// The protocol's name.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Bool => "BOOL",
-            Self::Uint8 => "UINT8",
-            Self::Uint16 => "UINT16",
-            Self::Uint32 => "UINT32",
-            Self::Uint64 => "UINT64",
-            Self::Int8 => "INT8",
-            Self::Int16 => "INT16",
-            Self::Int32 => "INT32",
-            Self::Int64 => "INT64",
-            Self::Fp16 => "FP16",
-            Self::Bf16 => "BF16",
-            Self::Fp32 => "FP32",
-            Self::Fp64 => "FP64",
-            Self::Bytes => "BYTES",
-        }
-    }
-
-    /// Bytes per element; none for strings, whose elements vary.
-    #[must_use]
-    pub const fn size(self) -> Option<usize> {
-        match self {
-            Self::Bool | Self::Uint8 | Self::Int8 => Some(1),
-            Self::Uint16 | Self::Int16 | Self::Fp16 | Self::Bf16 => Some(2),
-            Self::Uint32 | Self::Int32 | Self::Fp32 => Some(4),
-            Self::Uint64 | Self::Int64 | Self::Fp64 => Some(8),
-            Self::Bytes => None,
-        }
-    }
-}
-
-impl fmt::Display for DataType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for DataType {
-    type Err = String;
-
-    /// Reads the protocol's name.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|datatype| datatype.name() == text).ok_or_else(|| {
-            let known: Vec<_> = Self::ALL.iter().map(|datatype| datatype.name()).collect();
-            format!("unknown datatype '{text}'; expected one of {}", known.join(", "))
-        })
-    }
-}
-
-/// A Rust type that is the element of a tensor. Booleans are bytes of 0 and 1.
-pub trait Element: AnyBitPattern + NoUninit {
-    /// The element type that Rust values of this type are stored as.
-    const DATATYPE: DataType;
-}
-
-macro_rules! elements {
-    ($($rust:ty => $datatype:ident),*) => { $(impl Element for $rust { const DATATYPE: DataType = DataType::$datatype; })* };
-}
-
-elements!(u8 => Uint8, u16 => Uint16, u32 => Uint32, u64 => Uint64, i8 => Int8, i16 => Int16, i32 => Int32, i64 => Int64,
-    f32 => Fp32, f64 => Fp64);
-
-/// Strings as offsets into one run of bytes. They need not be UTF-8: the protocol's BYTES are any bytes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Strings {
-    ends: Vec<usize>,
-    bytes: Vec<u8>,
-}
-
-impl Strings {
-    /// No strings.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self { ends: Vec::new(), bytes: Vec::new() }
-    }
-
-    /// Appends one string.
-    pub fn push(&mut self, text: &[u8]) {
-        self.bytes.extend_from_slice(text);
-        self.ends.push(self.bytes.len());
-    }
-
-    /// Number of strings.
-    #[must_use]
-    pub const fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.ends.is_empty()
-    }
-
-    /// String number `index`.
-    #[must_use]
-    pub fn get(&self, index: usize) -> Option<&[u8]> {
-        let end = *self.ends.get(index)?;
-        let start = if index == 0 { 0 } else { self.ends[index - 1] };
-        Some(&self.bytes[start..end])
-    }
-
-    /// All strings, in order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[u8]> {
-        (0..self.len()).map(|index| self.get(index).unwrap_or_default())
-    }
-
-    /// All strings' bytes, one behind the other.
-    #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-impl<T: AsRef<[u8]>> FromIterator<T> for Strings {
-    fn from_iter<I: IntoIterator<Item = T>>(iter: I) -> Self {
-        let mut strings = Self::new();
-        for text in iter {
-            strings.push(text.as_ref());
-        }
-        strings
-    }
-}
-
-/// One bit per element: set where a value is present.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Bitmap {
-    words: Vec<u64>,
-    len: usize,
-}
-
-impl Bitmap {
-    /// `len` bits, all `value`.
-    #[must_use]
-    pub fn filled(len: usize, value: bool) -> Self {
-        let mut bitmap = Self { words: vec![if value { u64::MAX } else { 0 }; len.div_ceil(64)], len };
-        // Bits behind the end stay clear, so that bitmaps compare equal by their words.
-        if value && !len.is_multiple_of(64) {
-            if let Some(last) = bitmap.words.last_mut() {
-                *last = (1 << (len % 64)) - 1;
-            }
-        }
-        bitmap
-    }
-
-    /// Appends one bit.
-    pub fn push(&mut self, value: bool) {
-        if self.len.is_multiple_of(64) {
-            self.words.push(0);
-        }
-        self.words[self.len / 64] |= u64::from(value) << (self.len % 64);
-        self.len += 1;
-    }
-
-    /// Number of bits.
-    #[must_use]
-    pub const fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether there is no bit.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// Bit number `index`; false beyond the end.
-    #[must_use]
-    pub fn get(&self, index: usize) -> bool {
-        index < self.len && self.words[index / 64] >> (index % 64) & 1 == 1
-    }
-
-    /// Number of set bits.
-    #[must_use]
-    pub fn count_ones(&self) -> usize {
-        self.words.iter().map(|word| word.count_ones() as usize).sum()
-    }
-
-    /// The bits, 64 a word, the first in the lowest place.
-    #[must_use]
-    pub fn words(&self) -> &[u64] {
-        &self.words
-    }
-}
+use crate::{AlignedBuffer, Bitmap, DataType, Element, InputError, Strings};
 
 #[derive(Clone, Debug, PartialEq)]
 enum Data {
@@ -264,7 +31,12 @@ impl Tensor {
     /// # Errors
     /// [`InputError::ElementCount`] when the buffer does not hold as many elements as `shape` asks for, and for
     /// [`DataType::Bytes`], which has no fixed size.
-    pub fn from_buffer(name: &str, datatype: DataType, shape: Vec<usize>, buffer: AlignedBuffer) -> Result<Self, InputError> {
+    pub fn from_buffer(
+        name: &str,
+        datatype: DataType,
+        shape: Vec<usize>,
+        buffer: AlignedBuffer,
+    ) -> Result<Self, InputError> {
         let got = datatype.size().map_or(0, |size| buffer.len() / size);
         let whole = datatype.size().is_some_and(|size| buffer.len().is_multiple_of(size));
         let expected = element_count(&shape);
@@ -462,12 +234,15 @@ mod tests {
     fn tensor() -> impl Strategy<Value = Tensor> {
         let strings = proptest::collection::vec("[ab]{0,2}", 0..4)
             .prop_map(|texts| Tensor::from_strings("s", vec![texts.len()], texts.iter().collect()).unwrap());
-        let numbers = ("[xy]{1,2}", proptest::collection::vec(0_u8..3, 1..5), any::<bool>()).prop_map(|(name, values, gaps)| {
-            let tensor = Tensor::from_values(&name, vec![values.len()], &values).unwrap();
-            let mut validity = Bitmap::default();
-            values.iter().for_each(|value| validity.push(*value != 0));
-            if gaps { tensor.with_validity(validity).unwrap() } else { tensor }
-        });
+        let numbers =
+            ("[xy]{1,2}", proptest::collection::vec(0_u8..3, 1..5), any::<bool>()).prop_map(|(name, values, gaps)| {
+                let tensor = Tensor::from_values(&name, vec![values.len()], &values).unwrap();
+                let mut validity = Bitmap::default();
+                for value in &values {
+                    validity.push(*value != 0);
+                }
+                if gaps { tensor.with_validity(validity).unwrap() } else { tensor }
+            });
         prop_oneof![strings, numbers]
     }
 
@@ -479,20 +254,12 @@ mod tests {
         ) {
             let key = |tensors: &[Tensor]| {
                 let mut key = Vec::new();
-                tensors.iter().for_each(|tensor| tensor.append_key(&mut key));
+                for tensor in tensors {
+                    tensor.append_key(&mut key);
+                }
                 key
             };
             prop_assert_eq!(a == b, key(&a) == key(&b));
-        }
-
-        #[test]
-        fn bitmaps_keep_their_bits(bits in proptest::collection::vec(any::<bool>(), 0..200)) {
-            let mut bitmap = Bitmap::default();
-            bits.iter().for_each(|bit| bitmap.push(*bit));
-            prop_assert!(bits.iter().enumerate().all(|(i, bit)| bitmap.get(i) == *bit));
-            prop_assert!(!bitmap.get(bits.len()));
-            prop_assert_eq!(bitmap.count_ones(), bits.iter().filter(|bit| **bit).count());
-            prop_assert_eq!(Bitmap::filled(bits.len(), true).count_ones(), bits.len());
         }
     }
 }

@@ -1,0 +1,35 @@
+//! Benchmarks against peers: `cargo run --release --package benches -- COMMAND`.
+//!
+//! A figure is the median ratio of interleaved pairs, measured in one run on one machine, with its bootstrap interval;
+//! the result is written as JSON together with the machine's description and committed under `benches/results/`.
+
+mod http;
+mod machine;
+mod statistics;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Benchmarks against peers.
+#[derive(Parser)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// JSON predictions over HTTP, cached and uncached, against a bare actix-web handler that returns the same bytes.
+    Http(http::Arguments),
+}
+
+fn main() -> Result<()> {
+    match Cli::parse().command {
+        Command::Http(arguments) => http::run(&arguments),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "this is a command line tool")]
+fn say(text: &str) {
+    eprintln!("{text}");
+}

@@ -1,0 +1,143 @@
+//! Predictions in the three forms they are asked for, each remembered for feedback.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use chrono::Utc;
+use contract::{ColumnSpec, Value};
+
+use super::Engine;
+use crate::{
+    Error, Result,
+    features::{FeatureRow, to_tensors},
+    registry::VersionSelector,
+    serve::{Deployment, PredictRequest, Prediction},
+};
+
+impl Engine {
+    /// Answers a request and remembers its scores for feedback; `entities` names the row's entities, if it has any.
+    ///
+    /// # Errors
+    /// As [`Serving::predict`](crate::serve::Serving::predict), but a version that is registered and does not serve is
+    /// [`Error::NotReady`].
+    pub async fn predict(&self, request: PredictRequest, entities: Option<&[String]>) -> Result<Prediction> {
+        let prediction = self.serving.predict(request).await.map_err(|error| self.explained(error))?;
+        self.remember(&prediction, entities);
+        Ok(prediction)
+    }
+
+    /// Predicts entities from their rows in feature view `view`.
+    ///
+    /// # Errors
+    /// As [`Engine::predict`]; [`Error::UnknownView`]; [`Error::UnknownEntities`], naming all that have no row;
+    /// [`Error::BadRequest`] for a model without columns.
+    pub async fn predict_entities(
+        &self,
+        model: &str,
+        selector: VersionSelector,
+        view: &str,
+        ids: &[String],
+    ) -> Result<Prediction> {
+        let deployment = self.deployment(model, &selector)?;
+        let columns = columns(&deployment)?;
+        let rows = self.feature_rows(view, ids)?;
+        let inputs = to_tensors(columns, &rows)?;
+        self.predict(PredictRequest { selector, ..PredictRequest::new(model, inputs) }, Some(ids)).await
+    }
+
+    /// Predicts rows as they are: a value or null for each column of the model, and no others, so that a misspelt column
+    /// is not taken for a missing value.
+    ///
+    /// # Errors
+    /// As [`Engine::predict`]; [`Error::BadRequest`] for rows without or with other columns, and for a model without any.
+    pub async fn predict_rows(
+        &self,
+        model: &str,
+        selector: VersionSelector,
+        rows: Vec<BTreeMap<String, Value>>,
+    ) -> Result<Prediction> {
+        let deployment = self.deployment(model, &selector)?;
+        let columns = columns(&deployment)?;
+        for (number, row) in rows.iter().enumerate() {
+            check_columns(number, row, columns)?;
+        }
+        let now = Utc::now();
+        let rows: Vec<_> = rows.into_iter().map(|values| FeatureRow { values, updated_at: now }).collect();
+        let inputs = to_tensors(columns, &rows)?;
+        self.predict(PredictRequest { selector, ..PredictRequest::new(model, inputs) }, None).await
+    }
+
+    /// The feature row of one entity.
+    ///
+    /// # Errors
+    /// [`Error::UnknownView`], [`Error::UnknownEntities`].
+    pub fn feature_row(&self, view: &str, id: &str) -> Result<FeatureRow> {
+        let ids = [id.to_owned()];
+        let unknown = || Error::UnknownEntities { view: view.to_owned(), ids: ids.to_vec() };
+        self.feature_rows(view, &ids)?.pop().ok_or_else(unknown)
+    }
+
+    /// Stores feature rows by entity id; gives their number.
+    ///
+    /// # Errors
+    /// What the store answers.
+    pub async fn put_features(&self, view: &str, rows: Vec<(String, BTreeMap<String, Value>)>) -> Result<usize> {
+        let (features, view) = (self.features.clone(), view.to_owned());
+        // It waits for the disk.
+        self.off_the_web(move || features.put(&view, &rows)).await
+    }
+
+    fn feature_rows(&self, view: &str, ids: &[String]) -> Result<Vec<FeatureRow>> {
+        let keys: Vec<&str> = ids.iter().map(String::as_str).collect();
+        let found = self.features.get(view, &keys)?;
+        let missing = |(row, id): (&Option<FeatureRow>, &String)| row.is_none().then(|| id.clone());
+        let missing: Vec<_> = found.iter().zip(ids).filter_map(missing).collect();
+        if missing.is_empty() {
+            Ok(found.into_iter().flatten().collect())
+        } else {
+            Err(Error::UnknownEntities { view: view.to_owned(), ids: missing })
+        }
+    }
+
+    /// Remembers the scores of an answer. An answer without its score output (it was not asked for), or of a model without
+    /// a task, has nothing to be judged by.
+    fn remember(&self, prediction: &Prediction, entities: Option<&[String]>) {
+        let Prediction { id, model, version, outputs, rows: _, cache: _ } = prediction;
+        let Ok(deployment) = self.serving.resolve(model, &VersionSelector::Version(*version)) else { return };
+        let Some(task) = &deployment.model().signature().task else { return };
+        let Some(score) = outputs.iter().find(|output| output.name() == task.score) else { return };
+        if let Err(error) = self.feedback.record(id, model, *version, entities, task, score) {
+            tracing::warn!(%error, "prediction not remembered");
+        }
+    }
+}
+
+fn columns(deployment: &Arc<Deployment>) -> Result<&[ColumnSpec]> {
+    let columns = &deployment.model().signature().columns;
+    if columns.is_empty() {
+        let inputs = deployment.model().signature().describe_inputs();
+        let name = deployment.name();
+        return Err(Error::BadRequest(format!("model '{name}' has no columns; it takes tensors only: {inputs}")));
+    }
+    Ok(columns)
+}
+
+fn check_columns(number: usize, row: &BTreeMap<String, Value>, columns: &[ColumnSpec]) -> Result<()> {
+    for column in columns {
+        if !row.contains_key(&column.name) {
+            let (name, kind) = (&column.name, column.kind.name());
+            return Err(Error::BadRequest(format!(
+                "row {number}: expected a {kind} value or null for column '{name}', got none"
+            )));
+        }
+    }
+    if row.len() > columns.len() {
+        let other = row.keys().find(|name| columns.iter().all(|column| column.name != **name));
+        let known: Vec<_> = columns.iter().map(|column| format!("'{}'", column.name)).collect();
+        let other = other.map_or("", String::as_str);
+        return Err(Error::BadRequest(format!(
+            "row {number}: expected the columns {}, got '{other}'",
+            known.join(", ")
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,265 @@
+//! What is counted about a model version: the same counts once for every recording thread and once for their sum.
+
+use std::time::Duration;
+
+use hdrhistogram::Counter;
+use serde::{Deserialize, Serialize};
+
+use super::latency::Latencies;
+
+/// A part of a request's way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stage {
+    /// From admission until its rows are taken into a batch.
+    Queue,
+    /// From then until the batch was joined and submitted to the device.
+    Batch,
+    /// From submission until the device's answer was read back.
+    Compute,
+    /// The whole request, from its inputs to its outputs, cached or not.
+    Total,
+}
+
+impl Stage {
+    /// All stages, in the order of a request.
+    pub const ALL: [Self; 4] = [Self::Queue, Self::Batch, Self::Compute, Self::Total];
+
+    /// The name in reports and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Queue => "queue",
+            Self::Batch => "batch",
+            Self::Compute => "compute",
+            Self::Total => "total",
+        }
+    }
+}
+
+/// Why a request got no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FailureReason {
+    /// Refused at admission: overload, not ready, or inputs that do not fit.
+    Rejected,
+    /// Given up: the deadline passed or the caller went away.
+    Canceled,
+    /// The model or its device failed.
+    Backend,
+    /// Anything else.
+    Other,
+}
+
+impl FailureReason {
+    /// All reasons.
+    pub const ALL: [Self; 4] = [Self::Rejected, Self::Canceled, Self::Backend, Self::Other];
+
+    /// The name in reports and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rejected => "rejected",
+            Self::Canceled => "canceled",
+            Self::Backend => "backend",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// What the cache had to do with a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CacheOutcome {
+    /// It answered.
+    Hit,
+    /// It was asked and had no answer.
+    Miss,
+    /// It was not asked.
+    Off,
+}
+
+impl CacheOutcome {
+    /// All outcomes.
+    pub const ALL: [Self; 3] = [Self::Hit, Self::Miss, Self::Off];
+
+    /// The name in reports and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+            Self::Off => "off",
+        }
+    }
+}
+
+/// Batches are counted by the smallest power of two that holds their rows: 1, 2, 4, … 65,536, and beyond.
+const BATCH_SIZES: usize = 18;
+
+/// Counts of one thread (32-bit histogram counters) or of all (64-bit).
+#[derive(Debug)]
+pub(super) struct Recording<C: Counter> {
+    pub(super) requests: u64,
+    pub(super) rows: u64,
+    pub(super) cache: [u64; CacheOutcome::ALL.len()],
+    pub(super) failures: [u64; FailureReason::ALL.len()],
+    pub(super) batches: u64,
+    pub(super) batch_rows: u64,
+    pub(super) bucket_rows: u64,
+    batch_sizes: [u64; BATCH_SIZES],
+    /// Made when first recorded to: an executor never records totals, a web worker never records batches.
+    stages: [Option<Box<Latencies<C>>>; Stage::ALL.len()],
+}
+
+impl<C: Counter> Default for Recording<C> {
+    fn default() -> Self {
+        Self {
+            requests: 0,
+            rows: 0,
+            cache: [0; CacheOutcome::ALL.len()],
+            failures: [0; FailureReason::ALL.len()],
+            batches: 0,
+            batch_rows: 0,
+            bucket_rows: 0,
+            batch_sizes: [0; BATCH_SIZES],
+            stages: [const { None }; Stage::ALL.len()],
+        }
+    }
+}
+
+impl<C: Counter> Recording<C> {
+    #[inline]
+    pub(super) fn stage(&mut self, stage: Stage, duration: Duration) {
+        let latencies = &mut self.stages[stage as usize];
+        if latencies.is_none() {
+            *latencies = Latencies::new().map(Box::new);
+        }
+        if let Some(latencies) = latencies {
+            latencies.record(duration);
+        }
+    }
+
+    #[inline]
+    pub(super) fn request(&mut self, rows: usize, cache: CacheOutcome) {
+        self.requests += 1;
+        self.rows += rows as u64;
+        self.cache[cache as usize] += 1;
+    }
+
+    #[inline]
+    pub(super) fn failure(&mut self, reason: FailureReason) {
+        self.failures[reason as usize] += 1;
+    }
+
+    #[inline]
+    pub(super) fn batch(&mut self, rows: usize, bucket: usize) {
+        self.batches += 1;
+        self.batch_rows += rows as u64;
+        self.bucket_rows += bucket.max(rows) as u64;
+        self.batch_sizes[batch_size(rows)] += 1;
+    }
+
+    /// Durations of `stage`; none when nothing was recorded.
+    pub(super) fn latencies(&self, stage: Stage) -> Option<&Latencies<C>> {
+        self.stages[stage as usize].as_deref().filter(|latencies| !latencies.is_empty())
+    }
+
+    /// How many batches held at most that many rows and more than the size before; the last size is open.
+    pub(super) fn batch_sizes(&self) -> impl Iterator<Item = (Option<u64>, u64)> {
+        let last = BATCH_SIZES - 1;
+        self.batch_sizes.iter().enumerate().map(move |(i, count)| ((i < last).then_some(1 << i), *count))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.requests == 0
+            && self.batches == 0
+            && self.failures.iter().all(|count| *count == 0)
+            && Stage::ALL.into_iter().all(|stage| self.latencies(stage).is_none())
+    }
+}
+
+fn batch_size(rows: usize) -> usize {
+    (rows.max(1).next_power_of_two().trailing_zeros() as usize).min(BATCH_SIZES - 1)
+}
+
+impl Recording<u32> {
+    /// Whether there is something to add to the sum.
+    pub(super) fn is_dirty(&self) -> bool {
+        !self.is_empty()
+    }
+
+    /// Whether a histogram counter could soon overflow, if nobody ever reads.
+    #[inline]
+    pub(super) fn is_full(&self, stage: Stage) -> bool {
+        self.stages[stage as usize].as_ref().is_some_and(|latencies| latencies.count() >= u64::from(u32::MAX))
+    }
+
+    /// Forgets everything and keeps the memory of the histograms.
+    pub(super) fn clear(&mut self) {
+        let mut stages = std::mem::take(&mut self.stages);
+        stages.iter_mut().flatten().for_each(|latencies| latencies.clear());
+        *self = Self { stages, ..Self::default() };
+    }
+}
+
+impl Recording<u64> {
+    /// Adds what a thread recorded.
+    pub(super) fn absorb(&mut self, thread: &Recording<u32>) {
+        let Recording { requests, rows, cache, failures, batches, batch_rows, bucket_rows, batch_sizes, stages } =
+            thread;
+        self.requests += requests;
+        self.rows += rows;
+        self.batches += batches;
+        self.batch_rows += batch_rows;
+        self.bucket_rows += bucket_rows;
+        add(&mut self.cache, cache);
+        add(&mut self.failures, failures);
+        add(&mut self.batch_sizes, batch_sizes);
+        for (total, own) in self.stages.iter_mut().zip(stages) {
+            let Some(own) = own.as_ref().filter(|latencies| !latencies.is_empty()) else { continue };
+            if total.is_none() {
+                *total = Latencies::new().map(Box::new);
+            }
+            if let Some(total) = total {
+                total.absorb(own);
+            }
+        }
+    }
+}
+
+fn add(totals: &mut [u64], counts: &[u64]) {
+    totals.iter_mut().zip(counts).for_each(|(total, count)| *total += count);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_are_counted_by_powers_of_two() {
+        let sizes: Vec<_> =
+            [0, 1, 2, 3, 4, 5, 512, 513, 65_536, 65_537, usize::MAX / 2].into_iter().map(batch_size).collect();
+        assert_eq!(sizes, [0, 0, 1, 2, 2, 3, 9, 10, 16, 17, 17]);
+        let mut recording = Recording::<u32>::default();
+        recording.batch(3, 4);
+        recording.batch(100_000, 100_000);
+        let counted: Vec<_> = recording.batch_sizes().filter(|(_, count)| *count > 0).collect();
+        assert_eq!(counted, [(Some(4), 1), (None, 1)]);
+    }
+
+    #[test]
+    fn clearing_forgets_every_count() {
+        let mut recording = Recording::<u32>::default();
+        recording.request(2, CacheOutcome::Hit);
+        recording.failure(FailureReason::Other);
+        recording.batch(2, 4);
+        recording.stage(Stage::Total, Duration::from_secs(1));
+        assert!(recording.is_dirty());
+        recording.clear();
+        assert!(!recording.is_dirty());
+        let mut total = Recording::<u64>::default();
+        total.absorb(&recording);
+        assert!(total.is_empty() && total.rows == 0 && total.cache == [0; 3] && total.bucket_rows == 0);
+    }
+}

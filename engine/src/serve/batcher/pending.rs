@@ -1,0 +1,169 @@
+//! Requests on their way through the batcher, and the slots that hold them.
+
+use std::{
+    ops::Range,
+    time::{Duration, Instant},
+};
+
+use contract::{RowBlock, RunError};
+
+use super::{Failure, Reply};
+
+/// Slots kept when no request is held.
+const KEPT_SLOTS: usize = 4096;
+
+/// A request from its push to its answer; it stays until no batch holds rows of it.
+#[derive(Debug)]
+pub(super) struct Pending<R> {
+    pub(super) rows: RowBlock,
+    pub(super) arrived: Instant,
+    deadline: Instant,
+    /// Rows put into batches so far.
+    pub(super) dispatched: usize,
+    /// Whether a queue holds its slot.
+    pub(super) queued: bool,
+    /// Batches under way that hold rows of it.
+    in_flight: usize,
+    /// Output rows so far.
+    output: RowBlock,
+    /// Gone once answered.
+    reply: Option<R>,
+}
+
+impl<R: Reply> Pending<R> {
+    pub(super) fn new(rows: RowBlock, arrived: Instant, deadline: Instant, reply: R) -> Self {
+        let output = RowBlock::default();
+        Self { rows, arrived, deadline, dispatched: 0, queued: true, in_flight: 0, output, reply: Some(reply) }
+    }
+
+    pub(super) fn waiting_rows(&self) -> usize {
+        self.rows.rows() - self.dispatched
+    }
+
+    /// When it should go, in a full batch or not. A request that has little time does not wait for company until it is late.
+    pub(super) fn due(&self, max_delay: Duration) -> Instant {
+        let patience = self.deadline.saturating_duration_since(self.arrived) / 2;
+        self.arrived + max_delay.min(patience)
+    }
+
+    /// Whether no more of it should reach the device.
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        now >= self.deadline || self.reply.as_ref().is_none_or(Reply::is_cancelled)
+    }
+
+    /// Moves up to `most` rows into a batch; gives how many.
+    pub(super) fn dispatch(&mut self, most: usize) -> usize {
+        let taken = self.waiting_rows().min(most);
+        self.dispatched += taken;
+        self.in_flight += 1;
+        if let Some(reply) = &mut self.reply {
+            reply.left_queue(taken);
+        }
+        taken
+    }
+
+    /// Takes its next output rows, `range` of a batch's output, and answers when they are the last ones.
+    pub(super) fn receive(&mut self, batch: &mut RowBlock, range: Range<usize>) {
+        self.in_flight -= 1;
+        if self.reply.is_none() {
+            return;
+        }
+        let whole = range.len() == batch.rows() && range.len() == self.rows.rows();
+        if whole {
+            self.output = std::mem::take(batch);
+        } else if self.output.row_bytes() == 0 {
+            self.output.reset(batch.row_bytes());
+            self.output.append_rows(batch, range);
+        } else if self.output.row_bytes() == batch.row_bytes() {
+            self.output.append_rows(batch, range);
+        } else {
+            let (first, now) = (self.output.row_bytes(), batch.row_bytes());
+            let reason = format!("expected output rows of {first} bytes as in the request's first batch, got {now}");
+            self.answer(Err(Failure::Run(RunError::Failed { reason })));
+            return;
+        }
+        if self.output.rows() == self.rows.rows() {
+            let output = std::mem::take(&mut self.output);
+            self.answer(Ok(output));
+        }
+    }
+
+    /// Takes the failure of a batch that holds rows of it.
+    pub(super) fn lose(&mut self, failure: &Failure) {
+        self.in_flight -= 1;
+        self.fail(failure);
+    }
+
+    /// Answers with a failure, unless answered before.
+    pub(super) fn fail(&mut self, failure: &Failure) {
+        self.answer(Err(failure.clone()));
+    }
+
+    fn answer(&mut self, result: Result<RowBlock, Failure>) {
+        if let Some(reply) = self.reply.take() {
+            reply.answer(result);
+        }
+    }
+}
+
+/// Names a pending request; used again for another one once it is released.
+pub(super) type Slot = usize;
+
+/// Requests by slot.
+#[derive(Debug)]
+pub(super) struct Pendings<R> {
+    slots: Vec<Option<Pending<R>>>,
+    free: Vec<Slot>,
+}
+
+impl<R> Default for Pendings<R> {
+    fn default() -> Self {
+        Self { slots: Vec::new(), free: Vec::new() }
+    }
+}
+
+impl<R> Pendings<R> {
+    pub(super) fn insert(&mut self, pending: Pending<R>) -> Slot {
+        if let Some(slot) = self.free.pop() {
+            self.slots[slot] = Some(pending);
+            return slot;
+        }
+        self.slots.push(Some(pending));
+        self.slots.len() - 1
+    }
+
+    pub(super) fn get(&self, slot: Slot) -> Option<&Pending<R>> {
+        self.slots.get(slot)?.as_ref()
+    }
+
+    pub(super) fn get_mut(&mut self, slot: Slot) -> Option<&mut Pending<R>> {
+        self.slots.get_mut(slot)?.as_mut()
+    }
+
+    /// Frees the slot once no queue and no batch holds it.
+    pub(super) fn release(&mut self, slot: Slot) {
+        if self.get(slot).is_some_and(|pending| !pending.queued && pending.in_flight == 0) {
+            self.slots[slot] = None;
+            self.free.push(slot);
+        }
+        // The memory of a burst goes back once it is over.
+        if self.slots.len() > KEPT_SLOTS && self.free.len() == self.slots.len() {
+            self.slots = Vec::new();
+            self.free = Vec::new();
+        }
+    }
+
+    /// Notes that no queue holds the slot any more.
+    pub(super) fn leave_queue(&mut self, slot: Slot) {
+        if let Some(pending) = self.get_mut(slot) {
+            pending.queued = false;
+        }
+        self.release(slot);
+    }
+
+    /// Number of requests held.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+}

@@ -1,0 +1,279 @@
+//! One thread per device that owns the device's replicas and its queue.
+//!
+//! [`Executor`] is the handle: it admits requests (bounded in rows; what cannot be answered in time is refused at once),
+//! hands them over through a bounded channel and waits for the answer. The thread itself is in [`worker`]: everything
+//! about a replica, its birth and its drop included, happens there.
+//!
+//! A panic of a model fails its batch and nothing else. A lost device is sticky: everything that waits or comes later
+//! gets that error.
+
+mod guarded;
+mod loading;
+mod waiter;
+mod worker;
+
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use contract::{Device, MemoryUse, Model, RowBlock, RunError};
+use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
+use tokio::sync::{oneshot, watch};
+
+pub(super) use self::guarded::guarded;
+use self::{
+    loading::Placement,
+    waiter::{Permit, Waiter},
+    worker::Worker,
+};
+use super::{
+    batcher::{Failure, LaneId, LaneShape, Work},
+    settings::ServingSettings,
+};
+use crate::{
+    Error, Result,
+    monitor::{DeviceMonitor, VersionMonitor},
+};
+
+/// Places in the channel beside those for requests, so that orders find room when the queue is full.
+const ORDER_PLACES: usize = 256;
+/// Most places for requests; the channel's memory is taken when it is made.
+const MOST_REQUEST_PLACES: usize = 1 << 16;
+/// How long an order waits before it tries a full channel again.
+const ORDER_RETRY: Duration = Duration::from_millis(1);
+/// Shortest and longest advice on when to come back after an overload.
+const RETRY_AFTER: std::ops::RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(30);
+
+/// What the thread is told.
+enum Command {
+    Predict(Box<Work<Waiter>>),
+    Place(Box<Placement>),
+    Remove { lane: LaneId, done: Option<oneshot::Sender<()>> },
+    Stop,
+}
+
+/// What handle and thread both see.
+#[derive(Debug)]
+pub(super) struct Shared {
+    device: Device,
+    monitor: Arc<DeviceMonitor>,
+    max_batch_rows: usize,
+    max_queue_rows: usize,
+    /// Rows admitted and not yet in a batch.
+    queued_rows: AtomicUsize,
+    /// Moving average of the time between two full answers of the device, in nanoseconds; 0 until one is known.
+    batch_nanos: AtomicU64,
+    /// Replicas placed or on their way.
+    replicas: AtomicUsize,
+    /// Set once the device is gone.
+    lost: OnceLock<RunError>,
+    /// Set once the thread takes no more commands.
+    ended: AtomicBool,
+}
+
+impl Shared {
+    /// How long what waits now will keep the device busy; zero while that is unknown.
+    fn backlog(&self, queued_rows: usize) -> Duration {
+        let batches = (queued_rows / self.max_batch_rows) as u64;
+        Duration::from_nanos(self.batch_nanos.load(Ordering::Relaxed).saturating_mul(batches))
+    }
+}
+
+/// The handle to one device's thread. The thread ends when it is told to or when the handle goes.
+pub(super) struct Executor {
+    shared: Arc<Shared>,
+    commands: Sender<Command>,
+    /// For what is sent at the moment the thread ends: see [`Executor::send`].
+    leftovers: Receiver<Command>,
+    /// Turns true when the thread has dropped its last replica.
+    gone: watch::Receiver<bool>,
+}
+
+impl Executor {
+    /// Starts the thread of `device`.
+    pub(super) fn start(device: Device, settings: &ServingSettings, monitor: Arc<DeviceMonitor>) -> Result<Self> {
+        let shared = Arc::new(Shared {
+            device,
+            monitor,
+            max_batch_rows: settings.max_batch_rows,
+            max_queue_rows: settings.max_queue_rows,
+            queued_rows: AtomicUsize::new(0),
+            batch_nanos: AtomicU64::new(0),
+            replicas: AtomicUsize::new(0),
+            lost: OnceLock::new(),
+            ended: AtomicBool::new(false),
+        });
+        // Each request has a row at least, so the bound in rows bounds the requests in the channel too.
+        let (commands, receiver) = bounded(settings.max_queue_rows.min(MOST_REQUEST_PLACES) + ORDER_PLACES);
+        let leftovers = receiver.clone();
+        let (told_gone, gone) = watch::channel(false);
+        let (max_delay, worker_shared) = (settings.max_queue_delay, Arc::clone(&shared));
+        std::thread::Builder::new()
+            .name(format!("executor-{}", shared.device))
+            .spawn(move || Worker::new(worker_shared, receiver, max_delay, told_gone).run())?;
+        Ok(Self { shared, commands, leftovers, gone })
+    }
+
+    pub(super) fn device(&self) -> &Device {
+        &self.shared.device
+    }
+
+    /// Why this device can answer nothing any more; none while it can.
+    pub(super) fn failure(&self) -> Option<RunError> {
+        let shared = &self.shared;
+        if let Some(error) = shared.lost.get() {
+            return Some(error.clone());
+        }
+        if !shared.ended.load(Ordering::SeqCst) {
+            return None;
+        }
+        let reason = "its executor has ended".to_owned();
+        Some(RunError::DeviceLost { device: shared.device.to_string(), reason })
+    }
+
+    /// Replicas placed or on their way.
+    pub(super) fn replicas(&self) -> usize {
+        self.shared.replicas.load(Ordering::Relaxed)
+    }
+
+    /// Rows that wait for the device.
+    #[cfg(test)]
+    pub(super) fn queued_rows(&self) -> usize {
+        self.shared.queued_rows.load(Ordering::Relaxed)
+    }
+
+    /// Runs rows on a lane. Gives up nothing at the deadline by itself while the device is busy: the caller puts a timeout
+    /// around, and dropping the future cancels what has not reached the device.
+    pub(super) async fn run(
+        &self,
+        lane: LaneId,
+        class: usize,
+        rows: RowBlock,
+        deadline: Instant,
+    ) -> Result<RowBlock, Refused> {
+        let permit = self.admit(rows.rows(), deadline)?;
+        let (sender, answer) = oneshot::channel();
+        let reply = Waiter::new(sender, permit);
+        let work = Work { lane, class, rows, arrived: Instant::now(), deadline, reply };
+        self.send(Command::Predict(Box::new(work))).map_err(|refused| match refused {
+            NotSent::Full(_) => self.overloaded(self.shared.queued_rows.load(Ordering::Relaxed)),
+            NotSent::Ended => Refused::Failure(Failure::ShuttingDown),
+        })?;
+        match answer.await {
+            Ok(result) => result.map_err(Refused::Failure),
+            // Dropped without an answer: the thread has ended.
+            Err(_dropped) => Err(Refused::Failure(Failure::ShuttingDown)),
+        }
+    }
+
+    /// Places a model and warms its buckets one at a time between live batches. Dropping the future takes the replica away.
+    pub(super) async fn place(
+        &self,
+        lane: LaneId,
+        model: Arc<dyn Model>,
+        shape: LaneShape,
+        monitor: Arc<VersionMonitor>,
+    ) -> Result<MemoryUse> {
+        let (done, placed) = oneshot::channel();
+        let placement = Placement { lane, model, shape, monitor, done };
+        self.order(Command::Place(Box::new(placement))).await?;
+        Ok(placed.await.map_err(|_dropped| Error::ShuttingDown)??)
+    }
+
+    /// Drops a lane's replica on the thread; what waits for it is refused.
+    pub(super) async fn remove(&self, lane: LaneId) {
+        let (done, removed) = oneshot::channel();
+        if self.order(Command::Remove { lane, done: Some(done) }).await.is_ok() {
+            // Dropped without an answer: the thread has ended, and all replicas with it.
+            let _ended = removed.await;
+        }
+    }
+
+    /// Like [`Executor::remove`] without waiting, for a `drop`.
+    pub(super) fn remove_later(&self, lane: LaneId) {
+        if let Err(NotSent::Full(_)) = self.send(Command::Remove { lane, done: None }) {
+            tracing::warn!(device = %self.shared.device, lane, "no room to order a replica's removal; it goes with the executor");
+        }
+    }
+
+    /// Answers all that waits with [`Failure::ShuttingDown`], drops all replicas and ends the thread, behind the batches that
+    /// run now. Dropping the future does not take the order back.
+    pub(super) async fn stop(&self) {
+        if self.order(Command::Stop).await.is_ok() {
+            let mut gone = self.gone.clone();
+            let _thread_ended = gone.wait_for(|gone| *gone).await;
+        }
+    }
+
+    fn admit(&self, rows: usize, deadline: Instant) -> Result<Permit, Refused> {
+        let shared = &self.shared;
+        if let Some(error) = shared.lost.get() {
+            return Err(Refused::Failure(Failure::Run(error.clone())));
+        }
+        if rows > shared.max_queue_rows {
+            return Err(Refused::TooManyRows { rows, limit: shared.max_queue_rows });
+        }
+        let queued = shared.queued_rows.fetch_add(rows, Ordering::Relaxed);
+        let permit = Permit::new(Arc::clone(shared), rows);
+        let late = Instant::now() + shared.backlog(queued) > deadline;
+        if queued + rows > shared.max_queue_rows || late {
+            return Err(self.overloaded(queued));
+        }
+        shared.monitor.set_queue_rows(queued + rows);
+        Ok(permit)
+    }
+
+    fn overloaded(&self, queued: usize) -> Refused {
+        let retry_after = self.shared.backlog(queued).clamp(*RETRY_AFTER.start(), *RETRY_AFTER.end());
+        Refused::Overloaded { queued, limit: self.shared.max_queue_rows, retry_after }
+    }
+
+    /// Sends an order, waiting for room.
+    async fn order(&self, command: Command) -> Result<()> {
+        let mut command = command;
+        loop {
+            command = match self.send(command) {
+                Ok(()) => return Ok(()),
+                Err(NotSent::Ended) => return Err(Error::ShuttingDown),
+                Err(NotSent::Full(command)) => command,
+            };
+            tokio::time::sleep(ORDER_RETRY).await;
+        }
+    }
+
+    fn send(&self, command: Command) -> Result<(), NotSent> {
+        if self.shared.ended.load(Ordering::SeqCst) {
+            return Err(NotSent::Ended);
+        }
+        self.commands.try_send(command).map_err(|error| match error {
+            TrySendError::Full(command) => NotSent::Full(command),
+            TrySendError::Disconnected(_) => NotSent::Ended,
+        })?;
+        // The thread says that it ended and then empties the channel. What came in behind that is dropped here, which tells
+        // whoever waits for it.
+        if self.shared.ended.load(Ordering::SeqCst) {
+            self.leftovers.try_iter().for_each(drop);
+        }
+        Ok(())
+    }
+}
+
+enum NotSent {
+    Full(Command),
+    Ended,
+}
+
+/// Why rows were not run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Refused {
+    /// The queue is full, or so long that the deadline would pass in it.
+    Overloaded { queued: usize, limit: usize, retry_after: Duration },
+    /// The request alone is larger than the queue.
+    TooManyRows { rows: usize, limit: usize },
+    /// Admitted, and then something went wrong.
+    Failure(Failure),
+}

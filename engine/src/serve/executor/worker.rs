@@ -1,0 +1,299 @@
+//! The thread of a device: takes commands, keeps up to two batches on the device, loads models in between.
+//!
+//! It sleeps only in the channel, when nothing is on the device and nothing is due, until a command comes or a batch that
+//! was held back is due; so a lone request wakes it at once and an idle device costs nothing.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use contract::{DeviceKind, Replica, RowBlock, RunError, Ticket};
+use crossbeam::channel::{Receiver, RecvTimeoutError};
+use tokio::sync::watch;
+
+use super::{
+    super::batcher::{Batch, Batcher, Failure, LaneId, Reply},
+    Command, Shared, guarded,
+    loading::{Loading, Placement, Step},
+    waiter::Waiter,
+};
+use crate::monitor::{Stage, VersionMonitor};
+
+/// Batches on an accelerator at most, so that the next one uploads while the last one computes.
+const MOST_IN_FLIGHT: usize = 2;
+/// Commands taken in one go at most, so that a flood of them does not keep the device waiting.
+const MOST_COMMANDS: usize = 4096;
+/// Weight of the newest batch in the moving average of batch times: 1 in this many.
+const AVERAGED_BATCHES: u64 = 8;
+
+struct Lane {
+    replica: Box<dyn Replica>,
+    monitor: Arc<VersionMonitor>,
+}
+
+struct InFlight {
+    batch: Batch,
+    ticket: Ticket,
+    submitted: Instant,
+}
+
+pub(super) struct Worker {
+    shared: Arc<Shared>,
+    commands: Receiver<Command>,
+    batcher: Batcher<Waiter>,
+    lanes: HashMap<LaneId, Lane>,
+    loading: VecDeque<Loading>,
+    /// Whether the next step belongs to loading rather than to live batches.
+    loading_turn: bool,
+    in_flight: VecDeque<InFlight>,
+    most_in_flight: usize,
+    /// Since when the device has been busy and that was not yet reported.
+    busy_since: Instant,
+    joined: RowBlock,
+    output: RowBlock,
+    stopping: bool,
+    gone: watch::Sender<bool>,
+}
+
+impl Worker {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        commands: Receiver<Command>,
+        max_delay: Duration,
+        gone: watch::Sender<bool>,
+    ) -> Self {
+        // A CPU computes in `submit`: a second batch there would only hold the first one's answer back.
+        let most_in_flight = if shared.device.kind == DeviceKind::Cpu { 1 } else { MOST_IN_FLIGHT };
+        Self {
+            shared,
+            commands,
+            batcher: Batcher::new(max_delay),
+            lanes: HashMap::new(),
+            loading: VecDeque::new(),
+            loading_turn: false,
+            in_flight: VecDeque::new(),
+            most_in_flight,
+            busy_since: Instant::now(),
+            joined: RowBlock::default(),
+            output: RowBlock::default(),
+            stopping: false,
+            gone,
+        }
+    }
+
+    pub(super) fn run(mut self) {
+        while !self.stopping {
+            self.receive();
+            if !self.stopping {
+                self.step();
+            }
+        }
+    }
+
+    /// Takes the commands that are there; sleeps for one when there is nothing else to do.
+    fn receive(&mut self) {
+        self.shared.monitor.set_queue_rows(self.shared.queued_rows.load(Ordering::Relaxed));
+        if self.in_flight.is_empty() && self.loading.is_empty() {
+            let first = match self.batcher.wake_at() {
+                None => self.commands.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(due) if due <= Instant::now() => Err(RecvTimeoutError::Timeout),
+                Some(due) => self.commands.recv_deadline(due),
+            };
+            match first {
+                Ok(command) => self.obey(command),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => self.stopping = true,
+            }
+        }
+        for _ in 0..MOST_COMMANDS {
+            let Ok(command) = self.commands.try_recv() else { break };
+            self.obey(command);
+        }
+        self.shared.replicas.store(self.lanes.len() + self.loading.len(), Ordering::Relaxed);
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Predict(work) => self.batcher.push(*work),
+            Command::Place(placement) => self.loading.push_back(Loading::new(*placement)),
+            Command::Remove { lane, done } => {
+                self.remove(lane);
+                if let Some(done) = done {
+                    let _nobody_waits = done.send(());
+                }
+            }
+            Command::Stop => self.stopping = true,
+        }
+        if let Some(error) = self.shared.lost.get() {
+            self.batcher.fail_waiting(None, &Failure::Run(error.clone()));
+        }
+    }
+
+    /// Does one thing: a round of live batches, or one step of a load, in turns.
+    fn step(&mut self) {
+        if self.loading_turn && !self.loading.is_empty() {
+            // The device is left alone while a bucket is compiled and tuned, so that its times are its own.
+            while self.collect_oldest() {}
+            self.load();
+            self.loading_turn = false;
+            return;
+        }
+        self.loading_turn = true;
+        while self.in_flight.len() < self.most_in_flight {
+            let Some(batch) = self.batcher.next_batch(Instant::now()) else { break };
+            self.submit(batch);
+        }
+        self.collect_oldest();
+    }
+
+    fn submit(&mut self, batch: Batch) {
+        let Some(lane) = self.lanes.get_mut(&batch.lane) else {
+            let reason = "its replica is gone".to_owned();
+            self.batcher.complete(batch, Err(RunError::Failed { reason }));
+            return;
+        };
+        let formed = Instant::now();
+        if self.in_flight.is_empty() {
+            self.busy_since = formed;
+        }
+        let rows = self.batcher.rows(&batch, &mut self.joined);
+        let submitted = Instant::now();
+        let result = guarded(|| lane.replica.submit(rows, batch.bucket));
+        lane.monitor.batch(batch.rows, batch.bucket);
+        for waited in batch.waits() {
+            lane.monitor.record(Stage::Queue, waited);
+            lane.monitor.record(Stage::Batch, submitted - formed);
+        }
+        match result {
+            Ok(ticket) => self.in_flight.push_back(InFlight { batch, ticket, submitted }),
+            Err(error) => self.fail(batch, error),
+        }
+    }
+
+    /// Waits for the oldest batch on the device and answers it; false when there is none.
+    fn collect_oldest(&mut self) -> bool {
+        let Some(InFlight { batch, ticket, submitted }) = self.in_flight.pop_front() else { return false };
+        // A device computes one batch at a time, so the younger one's time counts from the older one's end.
+        let began = submitted.max(self.busy_since);
+        let output = &mut self.output;
+        let result = match self.lanes.get_mut(&batch.lane) {
+            Some(lane) => guarded(|| lane.replica.collect(ticket, output)),
+            None => Err(RunError::Failed { reason: "its replica is gone".to_owned() }),
+        };
+        let ended = Instant::now();
+        if let Some(lane) = self.lanes.get(&batch.lane) {
+            batch.waits().for_each(|_request| lane.monitor.record(Stage::Compute, ended - began));
+        }
+        self.shared.monitor.busy_between(self.busy_since, ended);
+        self.average(ended - self.busy_since);
+        self.busy_since = ended;
+        match result {
+            Ok(()) => self.batcher.complete(batch, Ok(&mut self.output)),
+            Err(error) => self.fail(batch, error),
+        }
+        true
+    }
+
+    fn average(&self, batch: Duration) {
+        let newest = u64::try_from(batch.as_nanos()).unwrap_or(u64::MAX);
+        let average = self.shared.batch_nanos.load(Ordering::Relaxed);
+        let average =
+            if average == 0 { newest } else { average - average / AVERAGED_BATCHES + newest / AVERAGED_BATCHES };
+        self.shared.batch_nanos.store(average, Ordering::Relaxed);
+    }
+
+    fn fail(&mut self, batch: Batch, error: RunError) {
+        self.note(&error);
+        self.batcher.complete(batch, Err(error));
+    }
+
+    /// Remembers a lost device for good and refuses all that waits for it.
+    fn note(&mut self, error: &RunError) {
+        let RunError::DeviceLost { device: _, reason } = error else { return };
+        if self.shared.lost.set(error.clone()).is_ok() {
+            tracing::error!(device = %self.shared.device, reason, "device lost");
+        }
+        self.batcher.fail_waiting(None, &Failure::Run(error.clone()));
+    }
+
+    /// One step of the oldest load.
+    fn load(&mut self) {
+        let Some(loading) = self.loading.pop_front() else { return };
+        let step = match self.shared.lost.get() {
+            Some(error) => loading.abandon(error.clone()),
+            None => loading.step(&self.shared.device),
+        };
+        self.after_load_step(step);
+    }
+
+    fn after_load_step(&mut self, step: Step) {
+        match step {
+            Step::More(loading) => self.loading.push_front(loading),
+            Step::Warm { placement, replica, memory } => {
+                let Placement { lane, model: _, shape, monitor, done } = placement;
+                self.lanes.insert(lane, Lane { replica, monitor });
+                self.batcher.add_lane(lane, shape);
+                if done.send(Ok(memory)).is_err() {
+                    self.remove(lane);
+                }
+            }
+            Step::Over { placement, replica, error } => {
+                drop_replica(replica);
+                self.note(&error);
+                let _nobody_waits = placement.done.send(Err(error));
+            }
+        }
+    }
+
+    /// Drops a lane's replica, behind the batches it has on the device.
+    fn remove(&mut self, lane: LaneId) {
+        while self.in_flight.iter().any(|in_flight| in_flight.batch.lane == lane) {
+            self.collect_oldest();
+        }
+        self.batcher.remove_lane(lane);
+        if let Some(position) = self.loading.iter().position(|loading| loading.lane() == lane)
+            && let Some(loading) = self.loading.remove(position)
+        {
+            let reason = "it was unloaded while it was loading".to_owned();
+            self.after_load_step(loading.abandon(RunError::Failed { reason }));
+        }
+        if let Some(Lane { replica, monitor: _ }) = self.lanes.remove(&lane) {
+            drop_replica(Some(replica));
+        }
+    }
+}
+
+impl Drop for Worker {
+    /// Ends in order, also when a fault of our own ended the loop: nobody is left waiting, and the replicas are dropped on
+    /// this thread before anyone is told.
+    fn drop(&mut self) {
+        self.shared.ended.store(true, Ordering::SeqCst);
+        self.batcher.fail_waiting(None, &Failure::ShuttingDown);
+        while self.collect_oldest() {}
+        for command in self.commands.try_iter() {
+            if let Command::Predict(work) = command {
+                work.reply.answer(Err(Failure::ShuttingDown));
+            }
+        }
+        while let Some(loading) = self.loading.pop_front() {
+            let reason = "the server is shutting down".to_owned();
+            self.after_load_step(loading.abandon(RunError::Failed { reason }));
+        }
+        for (_lane, Lane { replica, monitor: _ }) in self.lanes.drain() {
+            drop_replica(Some(replica));
+        }
+        self.gone.send_replace(true);
+    }
+}
+
+/// Drops a replica, whose drop may panic too.
+fn drop_replica(replica: Option<Box<dyn Replica>>) {
+    if let Err(error) = guarded(|| {
+        drop(replica);
+        Ok(())
+    }) {
+        tracing::error!(%error, "a replica failed when it was dropped");
+    }
+}

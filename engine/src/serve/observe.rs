@@ -1,0 +1,60 @@
+//! Tells the monitor how each request ended, also when its caller went away.
+
+use std::{sync::Arc, time::Instant};
+
+use super::request::{CacheStatus, Prediction};
+use crate::{
+    Error, Result,
+    monitor::{CacheOutcome, FailureReason, Stage, VersionMonitor},
+};
+
+/// A request under way. Dropped before it ended, it counts as canceled.
+pub(super) struct RequestObserver {
+    monitor: Option<Arc<VersionMonitor>>,
+    started: Instant,
+}
+
+impl RequestObserver {
+    pub(super) fn new(monitor: &Arc<VersionMonitor>, started: Instant) -> Self {
+        Self { monitor: Some(Arc::clone(monitor)), started }
+    }
+
+    /// Records how the request ended.
+    pub(super) fn ended(mut self, result: &Result<Prediction>) {
+        let Some(monitor) = self.monitor.take() else { return };
+        match result {
+            Ok(prediction) => {
+                let cache = match prediction.cache {
+                    CacheStatus::Hit { age: _ } => CacheOutcome::Hit,
+                    CacheStatus::Miss => CacheOutcome::Miss,
+                    CacheStatus::Off => CacheOutcome::Off,
+                };
+                monitor.record(Stage::Total, self.started.elapsed());
+                monitor.request(prediction.rows, cache);
+            }
+            Err(error) => monitor.failure(reason(error)),
+        }
+    }
+}
+
+impl Drop for RequestObserver {
+    fn drop(&mut self) {
+        if let Some(monitor) = self.monitor.take() {
+            monitor.failure(FailureReason::Canceled);
+        }
+    }
+}
+
+fn reason(error: &Error) -> FailureReason {
+    match error {
+        Error::Input(_)
+        | Error::BadRequest(_)
+        | Error::Overloaded { queued: _, limit: _, retry_after: _ }
+        | Error::NotReady { model: _, version: _, state: _ }
+        | Error::ShuttingDown => FailureReason::Rejected,
+        Error::DeadlineExceeded { after: _ } => FailureReason::Canceled,
+        Error::Run(_) => FailureReason::Backend,
+        // Not among the ends of a request that found its version.
+        _ => FailureReason::Other,
+    }
+}

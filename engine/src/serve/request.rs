@@ -1,0 +1,70 @@
+//! What goes into the serving engine and what comes out.
+
+use std::{sync::Arc, time::Duration};
+
+use contract::Tensor;
+
+use crate::registry::VersionSelector;
+
+/// A request for predictions, decoded.
+#[derive(Clone, Debug)]
+pub struct PredictRequest {
+    /// Model name.
+    pub model: String,
+    /// Which of its versions.
+    pub selector: VersionSelector,
+    /// The inputs by name.
+    pub inputs: Vec<Tensor>,
+    /// Names of the wanted outputs, in the order they are wanted; empty for all.
+    pub outputs: Vec<String>,
+    /// Longest time to the answer; the settings' `request_timeout` when absent or longer than that.
+    pub timeout: Option<Duration>,
+    /// Whether the answer may come from the cache and be put there.
+    pub use_cache: bool,
+}
+
+impl PredictRequest {
+    /// A request for all outputs of the default version, with the default timeout, through the cache.
+    #[must_use]
+    pub fn new(model: &str, inputs: Vec<Tensor>) -> Self {
+        Self {
+            model: model.to_owned(),
+            selector: VersionSelector::Default,
+            inputs,
+            outputs: Vec::new(),
+            timeout: None,
+            use_cache: true,
+        }
+    }
+}
+
+/// An answer. Row `i` of it is known as `id#i`.
+#[derive(Clone, Debug)]
+pub struct Prediction {
+    /// A fresh UUID (version 7) for every answer, cached or not.
+    pub id: String,
+    /// The model that answered.
+    pub model: Arc<str>,
+    /// The version that answered.
+    pub version: u32,
+    /// The outputs in the wanted order.
+    pub outputs: Arc<[Tensor]>,
+    /// Number of rows.
+    pub rows: usize,
+    /// Where the answer came from.
+    pub cache: CacheStatus,
+}
+
+/// Where an answer came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheStatus {
+    /// From the cache, or computed by an equal request that was under way.
+    Hit {
+        /// Time since it was computed.
+        age: Duration,
+    },
+    /// Computed for this request, and kept.
+    Miss,
+    /// Computed for this request, past the cache: it is off, was not to be used, or the request is too large for it.
+    Off,
+}

@@ -1,0 +1,119 @@
+//! The body of a call, gathered before anything is made of it: bounded in size, and in memory by what came.
+//!
+//! tonic makes room for a message as soon as its five bytes of prefix say how long it is; it gets to see them when the rest is here.
+
+use std::convert::Infallible;
+
+use bytes::{Bytes, BytesMut};
+use futures::stream;
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use tonic::body::Body;
+
+use crate::ApiError;
+
+/// Bytes before a message: a flag, and its length.
+const PREFIX: usize = 5;
+/// Pieces smaller than this are joined, so that many small ones do not cost more than they hold; larger ones are not copied.
+const LARGE: usize = 4096;
+
+/// Reads a body to its end.
+///
+/// # Errors
+/// [`ApiError::BodyTooLarge`] as soon as it is, or says it will be, and [`ApiError::BodyIncomplete`].
+pub(super) async fn gather(mut body: Body, limit: usize) -> Result<Body, ApiError> {
+    let mut pieces = Pieces::default();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|status| ApiError::BodyIncomplete { reason: status.message().to_owned() })?;
+        // Requests of this protocol have nothing behind their data.
+        let Ok(data) = frame.into_data() else { continue };
+        pieces.push(data);
+        if pieces.message_length() > limit {
+            return Err(ApiError::BodyTooLarge { limit });
+        }
+    }
+    let frames = pieces.into_vec().into_iter().map(|piece| Ok::<_, Infallible>(Frame::data(piece)));
+    Ok(Body::new(StreamBody::new(stream::iter(frames))))
+}
+
+/// What came of a body.
+#[derive(Default)]
+struct Pieces {
+    whole: Vec<Bytes>,
+    /// Small pieces behind them, joined.
+    tail: BytesMut,
+    length: usize,
+    prefix: Vec<u8>,
+}
+
+impl Pieces {
+    fn push(&mut self, data: Bytes) {
+        let missing = PREFIX - self.prefix.len();
+        self.prefix.extend_from_slice(&data[..data.len().min(missing)]);
+        self.length += data.len();
+        if data.len() < LARGE {
+            self.tail.extend_from_slice(&data);
+        } else {
+            self.end_tail();
+            self.whole.push(data);
+        }
+    }
+
+    fn end_tail(&mut self) {
+        if !self.tail.is_empty() {
+            self.whole.push(self.tail.split().freeze());
+        }
+    }
+
+    /// Length of the message: what came, or what is said to come if that is more.
+    fn message_length(&self) -> usize {
+        let came = self.length.saturating_sub(PREFIX);
+        match self.prefix.as_slice() {
+            [_, length @ ..] if length.len() == PREFIX - 1 => {
+                let said = length.iter().fold(0, |said, byte| said << 8 | usize::from(*byte));
+                came.max(said)
+            }
+            _ => came,
+        }
+    }
+
+    fn into_vec(mut self) -> Vec<Bytes> {
+        self.end_tail();
+        self.whole
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn gathered(pieces: &[&[u8]], limit: usize) -> Result<Vec<Vec<u8>>, String> {
+        let frames: Vec<_> =
+            pieces.iter().map(|piece| Ok::<_, Infallible>(Frame::data(piece.to_vec().into()))).collect();
+        let body = Body::new(StreamBody::new(stream::iter(frames)));
+        let mut body = gather(body, limit).await.map_err(|error| error.to_string())?;
+        let mut pieces = Vec::new();
+        while let Some(frame) = body.frame().await {
+            pieces.push(frame.unwrap().into_data().unwrap().to_vec());
+        }
+        Ok(pieces)
+    }
+
+    #[tokio::test]
+    async fn small_pieces_are_joined_and_large_ones_kept() {
+        let large = vec![7; LARGE];
+        let got =
+            gathered(&[&[0, 0], &[0, 0], &[9, 1, 2], &large, &[], &[3], &large, &[4], &[5]], 1 << 20).await.unwrap();
+        assert_eq!(got, [vec![0, 0, 0, 0, 9, 1, 2], large.clone(), vec![3], large, vec![4, 5]]);
+        assert_eq!(gathered(&[], 5).await.unwrap(), Vec::<Vec<u8>>::new());
+    }
+
+    #[tokio::test]
+    async fn what_is_too_large_is_known_by_its_prefix_or_by_its_length() {
+        let too_large = Err("the request body is larger than the limit of 3 bytes".to_owned());
+        assert_eq!(gathered(&[&[0, 0, 0], &[0, 4]], 3).await, too_large);
+        assert_eq!(gathered(&[&[0, 255, 255, 255, 255]], 3).await, too_large);
+        assert_eq!(gathered(&[&[0, 0, 0, 0, 1, 1, 2], &[3, 4]], 3).await, too_large);
+        assert_eq!(gathered(&[&[0, 0, 0, 0, 3, 1, 2, 3]], 3).await.unwrap(), [[0, 0, 0, 0, 3, 1, 2, 3]]);
+    }
+}

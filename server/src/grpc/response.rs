@@ -1,0 +1,88 @@
+//! The message of an answer: raw bytes or typed contents, as the request came.
+//!
+//! What HTTP says in headers stands in the answer's parameters, so that the tensors stay exactly the protocol's.
+
+use std::collections::BTreeMap;
+
+use contract::Tensor;
+use engine::serve::{CacheStatus, Prediction};
+
+use super::{
+    contents,
+    generated::{
+        InferParameter, ModelInferResponse, infer_parameter::ParameterChoice, model_infer_response::InferOutputTensor,
+    },
+    raw,
+};
+use crate::{ApiError, wire::WireError};
+
+/// Id of the answer; row `i` of it is known as `id#i` to feedback.
+pub(crate) const PREDICTION_ID: &str = "emberline_prediction_id";
+/// The version that answered, as a number.
+pub(crate) const VERSION: &str = "emberline_version";
+/// `hit`, `miss` or `off`.
+pub(crate) const CACHE: &str = "emberline_cache";
+/// Microseconds since a cached answer was computed.
+pub(crate) const CACHE_AGE: &str = "emberline_cache_age_us";
+
+/// The answer to the request that the client calls `id`. Outputs that typed contents cannot hold make the whole answer raw.
+///
+/// # Errors
+/// [`WireError::Output`] for an output that the protocol cannot carry.
+pub(super) fn infer_response(id: String, prediction: &Prediction, raw: bool) -> Result<ModelInferResponse, ApiError> {
+    let Prediction { id: prediction_id, model, version, outputs, rows: _, cache } = prediction;
+    let raw = raw || !outputs.iter().all(|output| contents::can_hold(output.datatype()));
+    let mut response = ModelInferResponse {
+        model_name: model.to_string(),
+        model_version: version.to_string(),
+        id,
+        parameters: parameters(prediction_id, *version, *cache),
+        outputs: Vec::with_capacity(outputs.len()),
+        raw_output_contents: Vec::new(),
+    };
+    for (index, output) in outputs.iter().enumerate() {
+        let contents = if raw {
+            response.raw_output_contents.push(raw::encode(outputs, index)?);
+            None
+        } else {
+            Some(contents::encode(output)?)
+        };
+        response.outputs.push(InferOutputTensor {
+            name: output.name().to_owned(),
+            datatype: output.datatype().name().to_owned(),
+            shape: shape(output)?,
+            parameters: BTreeMap::new(),
+            contents,
+        });
+    }
+    Ok(response)
+}
+
+fn shape(output: &Tensor) -> Result<Vec<i64>, WireError> {
+    let size = |size: &usize| {
+        i64::try_from(*size).map_err(|_| WireError::Output {
+            output: output.name().to_owned(),
+            reason: format!("an axis has size {size}"),
+        })
+    };
+    output.shape().iter().map(size).collect()
+}
+
+fn parameters(prediction_id: &str, version: u32, cache: CacheStatus) -> BTreeMap<String, InferParameter> {
+    let (state, age) = match cache {
+        CacheStatus::Hit { age } => ("hit", Some(age)),
+        CacheStatus::Miss => ("miss", None),
+        CacheStatus::Off => ("off", None),
+    };
+    let text = |value: &str| ParameterChoice::StringParam(value.to_owned());
+    let mut parameters = vec![
+        (PREDICTION_ID, text(prediction_id)),
+        (VERSION, ParameterChoice::Uint64Param(version.into())),
+        (CACHE, text(state)),
+    ];
+    if let Some(age) = age {
+        parameters.push((CACHE_AGE, ParameterChoice::Uint64Param(u64::try_from(age.as_micros()).unwrap_or(u64::MAX))));
+    }
+    let entry = |(key, value): (&str, _)| (key.to_owned(), InferParameter { parameter_choice: Some(value) });
+    parameters.into_iter().map(entry).collect()
+}

@@ -1,0 +1,134 @@
+//! The calls of the Open Inference Protocol, over the engine.
+
+use std::{sync::Arc, time::Instant};
+
+use contract::TensorSpec;
+use engine::{
+    registry::{VersionSelector, is_name},
+    serve::{PredictRequest, VersionState},
+};
+use tonic::{Request, Response, Status};
+
+use super::{
+    generated::{
+        ModelInferResponse, ModelMetadataRequest, ModelMetadataResponse, ModelReadyRequest, ModelReadyResponse,
+        ServerLiveRequest, ServerLiveResponse, ServerMetadataRequest, ServerMetadataResponse, ServerReadyRequest,
+        ServerReadyResponse, grpc_inference_service_server::GrpcInferenceService,
+        model_metadata_response::TensorMetadata,
+    },
+    guard::Deadline,
+    request::InferMessage,
+    response::infer_response,
+};
+use crate::{ApiError, state::State};
+
+/// Extensions of the protocol that are served: request parameters (`timeout`) are read.
+const EXTENSIONS: [&str; 1] = ["parameters"];
+
+type Answer<T> = Result<Response<T>, Status>;
+
+/// The service.
+pub(super) struct InferenceService {
+    state: Arc<State>,
+}
+
+impl InferenceService {
+    pub(super) const fn new(state: Arc<State>) -> Self {
+        Self { state }
+    }
+
+    fn ready_versions(&self, model: &str) -> Vec<String> {
+        let served = self.state.engine.serving.models().into_iter().find(|served| served.name == model);
+        let versions = served.into_iter().flat_map(|served| served.versions);
+        versions
+            .filter(|version| version.state == VersionState::Ready)
+            .map(|version| version.version.to_string())
+            .collect()
+    }
+}
+
+#[tonic::async_trait]
+impl GrpcInferenceService for InferenceService {
+    async fn server_live(&self, _: Request<ServerLiveRequest>) -> Answer<ServerLiveResponse> {
+        Ok(Response::new(ServerLiveResponse { live: true }))
+    }
+
+    async fn server_ready(&self, _: Request<ServerReadyRequest>) -> Answer<ServerReadyResponse> {
+        Ok(Response::new(ServerReadyResponse { ready: self.state.ready().is_ok() }))
+    }
+
+    /// False, and no error, for a model that is unknown: clients ask until it is there.
+    async fn model_ready(&self, request: Request<ModelReadyRequest>) -> Answer<ModelReadyResponse> {
+        let ModelReadyRequest { name, version } = request.into_inner();
+        let selector = selector(&name, &version)?;
+        let takes_requests = |state: VersionState| state == VersionState::Ready;
+        let ready = self.state.ready().is_ok()
+            && self
+                .state
+                .engine
+                .deployment(&name, &selector)
+                .is_ok_and(|deployment| takes_requests(deployment.state()));
+        Ok(Response::new(ModelReadyResponse { ready }))
+    }
+
+    async fn server_metadata(&self, _: Request<ServerMetadataRequest>) -> Answer<ServerMetadataResponse> {
+        Ok(Response::new(ServerMetadataResponse {
+            name: "emberline".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            extensions: EXTENSIONS.map(str::to_owned).to_vec(),
+        }))
+    }
+
+    async fn model_metadata(&self, request: Request<ModelMetadataRequest>) -> Answer<ModelMetadataResponse> {
+        let ModelMetadataRequest { name, version } = request.into_inner();
+        let selector = selector(&name, &version)?;
+        let deployment = self.state.engine.deployment(&name, &selector).map_err(ApiError::from)?;
+        let versions = match selector {
+            VersionSelector::Version(version) => vec![version.to_string()],
+            VersionSelector::Default | VersionSelector::Alias(_) => self.ready_versions(&name),
+        };
+        let signature = deployment.model().signature();
+        Ok(Response::new(ModelMetadataResponse {
+            name,
+            versions,
+            platform: "emberline".to_owned(),
+            inputs: tensor_metadata(&signature.inputs),
+            outputs: tensor_metadata(&signature.outputs),
+        }))
+    }
+
+    async fn model_infer(&self, request: Request<InferMessage>) -> Answer<ModelInferResponse> {
+        let left =
+            request.extensions().get().map(|Deadline(deadline)| deadline.saturating_duration_since(Instant::now()));
+        let InferMessage { model, version, id, timeout, inputs, outputs, raw } = request.into_inner();
+        let selector = selector(&model, &version)?;
+        let timeout = timeout.into_iter().chain(left).min();
+        let call = PredictRequest { model, selector, inputs, outputs, timeout, use_cache: true };
+        let prediction = self.state.engine.predict(call, None).await.map_err(ApiError::from)?;
+        Ok(Response::new(infer_response(id, &prediction, raw)?))
+    }
+}
+
+/// The version that `version` means: a number, an alias, or the default one when empty.
+fn selector(model: &str, version: &str) -> Result<VersionSelector, ApiError> {
+    if version.is_empty() {
+        Ok(VersionSelector::Default)
+    } else if version.bytes().all(|byte| byte.is_ascii_digit()) {
+        // No version has a number that does not fit.
+        let unknown = |_| ApiError::NotFound(format!("model '{model}' has no version {version}"));
+        Ok(VersionSelector::Version(version.parse().map_err(unknown)?))
+    } else if is_name(version) {
+        Ok(VersionSelector::Alias(version.to_owned()))
+    } else {
+        Err(ApiError::BadRequest(format!("expected a version number or an alias as version, got '{version}'")))
+    }
+}
+
+fn tensor_metadata(specs: &[TensorSpec]) -> Vec<TensorMetadata> {
+    let one = |spec: &TensorSpec| TensorMetadata {
+        name: spec.name.clone(),
+        datatype: spec.datatype.name().to_owned(),
+        shape: spec.oip_shape(),
+    };
+    specs.iter().map(one).collect()
+}

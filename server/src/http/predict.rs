@@ -1,0 +1,131 @@
+//! `/v1/predict/{model}`: predictions for people. `GET ?ids=a,b` predicts entities from the feature store; `POST` with
+//! `{"rows":[{column: value, …}, …]}` predicts rows as they are. Both answer in the same form.
+//!
+//! Query of both: `version=N` or `alias=NAME`; of `GET`: `ids`, separated by commas (a comma of an id itself is written
+//! `%2C`), and `view`, the feature view, which is the model's name when absent.
+
+use actix_web::{
+    HttpRequest, web,
+    web::{Payload, ServiceConfig},
+};
+use engine::{registry::VersionSelector, serve::Prediction};
+
+use super::{Answer, Shared, body, decoded, predicted, refusing_others, segment, version_number};
+use crate::{
+    error::ApiError,
+    wire::{decode_rows, encode_predictions},
+};
+
+pub(super) fn resources(config: &mut ServiceConfig) {
+    let resource = web::resource("/v1/predict/{model}").route(web::get().to(entities)).route(web::post().to(rows));
+    config.service(refusing_others(resource, "GET, POST"));
+}
+
+async fn entities(state: Shared, request: HttpRequest) -> Answer {
+    let model = segment(&request, "model")?;
+    let query = Query::read(&model, request.query_string(), &["ids", "view", "version", "alias"])?;
+    let ids = query.ids.ok_or_else(|| ApiError::BadRequest("expected '?ids=' with entity ids, got none".to_owned()))?;
+    let view = query.view.as_deref().unwrap_or(&model);
+    let prediction = state.engine.predict_entities(&model, query.selector, view, &ids).await?;
+    answer(&prediction, Some(&ids))
+}
+
+async fn rows(state: Shared, request: HttpRequest, payload: Payload) -> Answer {
+    let model = segment(&request, "model")?;
+    let query = Query::read(&model, request.query_string(), &["version", "alias"])?;
+    let body = body::read(&state, &request, payload).await?;
+    let prediction = state.engine.predict_rows(&model, query.selector, decode_rows(&body)?).await?;
+    answer(&prediction, None)
+}
+
+fn answer(prediction: &Prediction, entities: Option<&[String]>) -> Answer {
+    let mut answer = Vec::with_capacity(128 * (prediction.rows + 1));
+    let Prediction { id, model, version, outputs, rows: _, cache: _ } = prediction;
+    encode_predictions(&mut answer, id, model, *version, entities, outputs)?;
+    Ok(predicted(prediction, answer))
+}
+
+/// The query of this resource. A parameter that is not known is refused: it is a misspelling.
+#[derive(Debug, Default)]
+struct Query {
+    ids: Option<Vec<String>>,
+    view: Option<String>,
+    selector: VersionSelector,
+}
+
+impl Query {
+    fn read(model: &str, text: &str, known: &[&str]) -> Result<Self, ApiError> {
+        let mut query = Self::default();
+        let mut seen: Vec<&str> = Vec::new();
+        for part in text.split('&').filter(|part| !part.is_empty()) {
+            let (name, value) = part.split_once('=').unwrap_or((part, ""));
+            if !known.contains(&name) {
+                let message = format!("expected one of the query parameters {}, got '{name}'", known.join(", "));
+                return Err(ApiError::BadRequest(message));
+            }
+            let twice = seen.contains(&name);
+            // Both name a version, so they exclude each other.
+            if twice || (name == "alias" && seen.contains(&"version")) || (name == "version" && seen.contains(&"alias"))
+            {
+                let message = "expected each query parameter once, and either version or alias";
+                return Err(ApiError::BadRequest(format!("{message}, got '{text}'")));
+            }
+            seen.push(name);
+            match name {
+                "ids" => query.ids = Some(Self::ids(value)?),
+                "view" => query.view = Some(decoded(value)?),
+                "version" => query.selector = version_number(model, value)?,
+                _ => query.selector = VersionSelector::Alias(decoded(value)?),
+            }
+        }
+        Ok(query)
+    }
+
+    /// Split first and decoded then, so that an id may hold a comma.
+    fn ids(value: &str) -> Result<Vec<String>, ApiError> {
+        let ids = value.split(',').map(|id| decoded(&id.replace('+', " "))).collect::<Result<Vec<_>, _>>()?;
+        if ids.iter().any(String::is_empty) {
+            return Err(ApiError::BadRequest(format!("expected entity ids separated by commas, got '{value}'")));
+        }
+        Ok(ids)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Query, String> {
+        Query::read("m", text, &["ids", "view", "version", "alias"]).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn reads_ids_version_and_view() {
+        let query = read("ids=a,b%2Cc,d+e,%C3%A9&version=3&view=v%20w").unwrap();
+        assert_eq!(query.ids.unwrap(), ["a", "b,c", "d e", "é"]);
+        assert_eq!(query.selector, VersionSelector::Version(3));
+        assert_eq!(query.view.as_deref(), Some("v w"));
+        assert_eq!(read("alias=champion").unwrap().selector, VersionSelector::Alias("champion".to_owned()));
+        assert_eq!(read("").unwrap().selector, VersionSelector::Default);
+    }
+
+    #[test]
+    fn refuses_what_is_unclear() {
+        for text in [
+            "id=a",
+            "ids=",
+            "ids=a,,b",
+            "ids",
+            "ids=a&ids=b",
+            "version=1&alias=b",
+            "version=",
+            "version=-1",
+            "version=+1",
+            "version=x",
+            "ids=%ff",
+        ] {
+            assert!(read(text).is_err(), "{text}");
+        }
+        assert_eq!(read("version=99999999999").unwrap_err(), "model 'm' has no version 99999999999");
+    }
+}

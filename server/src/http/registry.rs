@@ -1,0 +1,126 @@
+//! `GET /v1/models` and `GET /v1/models/{model}`: what is registered and how it serves, in one answer for three kinds of
+//! reader: ours (everything the registry knows), KServe's (`models`; `name` and `ready`) and TensorFlow Serving's
+//! (`model_version_status`).
+
+use std::collections::BTreeMap;
+
+use actix_web::{HttpRequest, HttpResponse, http::Method, web::ServiceConfig};
+use chrono::{DateTime, Utc};
+use engine::{
+    registry::{ModelVersion, RegisteredModel},
+    serve::{ServedModel, ServedVersion, VersionState},
+};
+use serde::Serialize;
+
+use super::{Answer, Shared, only, segment};
+
+pub(super) fn resources(config: &mut ServiceConfig) {
+    config.service(only(Method::GET, "/v1/models", list));
+    config.service(only(Method::GET, "/v1/models/{model}", show));
+}
+
+#[derive(Serialize)]
+struct ModelList {
+    /// KServe: names.
+    models: Vec<String>,
+    /// Ours: everything, in the same order.
+    registry: Vec<ModelAnswer>,
+}
+
+#[derive(Serialize)]
+struct ModelAnswer {
+    name: String,
+    /// Whether a request without a version is answered.
+    ready: bool,
+    created_at: DateTime<Utc>,
+    aliases: BTreeMap<String, u32>,
+    versions: Vec<VersionAnswer>,
+    /// TensorFlow Serving: newest first.
+    model_version_status: Vec<VersionStatus>,
+}
+
+#[derive(Serialize)]
+struct VersionAnswer {
+    /// `loading`, `ready`, `unloading`, `failed`, or `unloaded` for a version that is registered and not served.
+    state: &'static str,
+    /// Why it failed.
+    error: Option<String>,
+    /// The device that holds it; absent unless it is placed.
+    serving_device: Option<String>,
+    #[serde(flatten)]
+    registered: ModelVersion,
+}
+
+/// TensorFlow Serving's `ModelVersionStatus` as JSON.
+#[derive(Serialize)]
+struct VersionStatus {
+    version: String,
+    state: &'static str,
+    status: Status,
+}
+
+#[derive(Serialize)]
+struct Status {
+    error_code: &'static str,
+    error_message: String,
+}
+
+async fn list(state: Shared) -> Answer {
+    let mut served: BTreeMap<String, ServedModel> =
+        state.engine.serving.models().into_iter().map(|model| (model.name.clone(), model)).collect();
+    let registered = state.engine.registry.models().await?;
+    let registry: Vec<_> = registered
+        .into_iter()
+        .map(|model| {
+            let served = served.remove(&model.name);
+            describe(&state, model, served)
+        })
+        .collect();
+    let models = registry.iter().map(|model| model.name.clone()).collect();
+    Ok(HttpResponse::Ok().json(ModelList { models, registry }))
+}
+
+async fn show(state: Shared, request: HttpRequest) -> Answer {
+    let name = segment(&request, "model")?;
+    let registered = state.engine.registry.model(&name).await?;
+    let served = state.engine.serving.models().into_iter().find(|model| model.name == name);
+    Ok(HttpResponse::Ok().json(describe(&state, registered, served)))
+}
+
+fn describe(state: &Shared, model: RegisteredModel, served: Option<ServedModel>) -> ModelAnswer {
+    let RegisteredModel { name, created_at, aliases, versions } = model;
+    let mut served: BTreeMap<u32, ServedVersion> =
+        served.into_iter().flat_map(|model| model.versions).map(|version| (version.version, version)).collect();
+    let versions: Vec<VersionAnswer> = versions
+        .into_iter()
+        .map(|registered| match served.remove(&registered.version) {
+            Some(ServedVersion { version: _, state, device, memory: _, error }) => {
+                VersionAnswer { state: state.name(), error, serving_device: device, registered }
+            }
+            None => VersionAnswer { state: "unloaded", error: None, serving_device: None, registered },
+        })
+        .collect();
+    let model_version_status = versions.iter().rev().map(VersionAnswer::status).collect();
+    let ready =
+        state.ready().is_ok() && state.engine.deployment(&name, &engine::registry::VersionSelector::Default).is_ok();
+    ModelAnswer { name, ready, created_at, aliases, versions, model_version_status }
+}
+
+impl VersionAnswer {
+    fn status(&self) -> VersionStatus {
+        let state = if self.state == VersionState::Loading.name() {
+            "LOADING"
+        } else if self.state == VersionState::Ready.name() {
+            "AVAILABLE"
+        } else if self.state == VersionState::Unloading.name() {
+            "UNLOADING"
+        } else {
+            "END"
+        };
+        let status = match &self.error {
+            None => Status { error_code: "OK", error_message: String::new() },
+            Some(error) => Status { error_code: "UNKNOWN", error_message: error.clone() },
+        };
+        VersionStatus { version: self.registered.version.to_string(), state, status }
+    }
+}

@@ -1,0 +1,9 @@
+//! The inference protocol over gRPC, on a free port, over fake models.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+
+mod calls;
+mod datatypes;
+mod errors;
+mod harness;
+mod lifecycle;
+mod tritonclient;

@@ -1,0 +1,11 @@
+//! The server over the fake model: wire formats by themselves, and everything else over HTTP on a free port.
+
+#![cfg(test)]
+
+mod errors;
+mod harness;
+mod lifecycle;
+mod limits;
+mod predictions;
+mod protocol;
+mod wire;

@@ -1,0 +1,68 @@
+use serde_json::json;
+
+use crate::harness::{Emberline, close};
+
+/// Writes a dense net 3 → 2 → 1 whose answers are known by hand: y = 2·relu(a + b) + relu(c − 1) + 0.5.
+pub(crate) fn write_small_net(path: &std::path::Path) {
+    write_net(
+        path,
+        &[
+            ("W1", vec![3, 2], vec![1., 0., 1., 0., 0., 1.]),
+            ("b1", vec![2], vec![0., -1.]),
+            ("W2", vec![2, 1], vec![2., 1.]),
+            ("b2", vec![1], vec![0.5]),
+        ],
+    );
+}
+
+/// Writes tensors of f32 as safetensors.
+pub(crate) fn write_net(path: &std::path::Path, tensors: &[(&str, Vec<usize>, Vec<f32>)]) {
+    let bytes: Vec<Vec<u8>> =
+        tensors.iter().map(|(_, _, values)| values.iter().flat_map(|value| value.to_le_bytes()).collect()).collect();
+    let views = tensors.iter().zip(&bytes).map(|((name, shape, _), bytes)| {
+        (*name, safetensors::tensor::TensorView::new(safetensors::Dtype::F32, shape.clone(), bytes).unwrap())
+    });
+    safetensors::serialize_to_file(views, None, path).unwrap();
+}
+
+#[test]
+fn imported_weights_answer_as_computed_by_hand() {
+    let emberline = Emberline::new();
+    let file = emberline.file("net.safetensors");
+    write_small_net(&file);
+    let imported = emberline.json(&["import", file.to_str().unwrap(), "--kind", "mlp", "--name", "net", "--json"]);
+    assert_eq!((&imported["name"], &imported["version"]), (&json!("net"), &json!(1)));
+
+    let server = emberline.serve(&[]);
+    let metadata = server.get("/v2/models/net").json();
+    assert_eq!(metadata["inputs"], json!([{ "name": "x", "datatype": "FP32", "shape": [-1, 3] }]));
+    assert_eq!(metadata["outputs"], json!([{ "name": "y", "datatype": "FP32", "shape": [-1, 1] }]));
+    let request = json!({ "id": "7", "inputs": [{
+        "name": "x", "datatype": "FP32", "shape": [3, 3], "data": [[1, 2, 3], [-4, 1, 0], [0.25, 0.25, 2]],
+    }]});
+    let answer = server.post("/v2/models/net/infer", &request);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let answer = answer.json();
+    assert_eq!((&answer["id"], &answer["model_version"]), (&json!("7"), &json!("1")));
+    let data = answer["outputs"][0]["data"].as_array().unwrap();
+    for (found, expected) in data.iter().zip([8.5, 0.5, 2.5]) {
+        assert!(close(found.as_f64().unwrap(), expected), "{data:?}");
+    }
+}
+
+#[test]
+fn files_that_are_no_weights_are_refused_in_a_sentence() {
+    let emberline = Emberline::new();
+    let import = |file: &str| emberline.fails(1, &["import", file, "--kind", "mlp", "--name", "net"]);
+    let mut complaints = vec![import("/no/such/file.safetensors")];
+    complaints.push(import(&emberline.write("text.safetensors", "these are no weights")));
+    complaints.push(import(&emberline.write("text.npz", "these are no weights")));
+    complaints.push(import(&emberline.write("net.gguf", "")));
+    let odd = emberline.file("odd.safetensors");
+    write_net(&odd, &[("W1", vec![3, 2], vec![0.; 6]), ("b1", vec![3], vec![0.; 3])]);
+    complaints.push(import(odd.to_str().unwrap()));
+    write_net(&odd, &[("weights", vec![3, 2], vec![0.; 6])]);
+    complaints.push(import(odd.to_str().unwrap()));
+    assert_eq!(emberline.json(&["models", "list", "--json"]), json!([]));
+    insta::assert_snapshot!(complaints.join("\n"));
+}
