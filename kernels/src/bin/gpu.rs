@@ -17,14 +17,14 @@ fn bin_kernel(values: &[u32], keys: &[u32], offsets: &[u32], bins: &mut [u32]) {
         let feature = ABSOLUTE_POS % (offsets.len() - 1);
         let start = offsets[feature];
         let end = offsets[feature + 1];
-        let bits = values[ABSOLUTE_POS];
-        let magnitude = bits & MAGNITUDE;
+        let pattern = values[ABSOLUTE_POS];
+        let magnitude = pattern & MAGNITUDE;
 
         let mut bin = end - start + 1;
         if magnitude <= INFINITY {
-            let mut key = bits | ZERO;
-            if bits > MAGNITUDE {
-                key = u32::MAX - bits;
+            let mut key = pattern | ZERO;
+            if pattern > MAGNITUDE {
+                key = u32::MAX - pattern;
             }
             if magnitude == 0 {
                 key = ZERO.runtime();
@@ -32,7 +32,7 @@ fn bin_kernel(values: &[u32], keys: &[u32], offsets: &[u32], bins: &mut [u32]) {
             let mut low = start;
             let mut high = end;
             while low < high {
-                let middle = (low + high) / 2;
+                let middle = low + (high - low) / 2;
                 if keys[middle as usize] < key {
                     low = middle + 1;
                 } else {

@@ -57,11 +57,11 @@ impl Cuts {
     /// Infinities are allowed.
     ///
     /// # Errors
-    /// A point is NaN or not above the one before; or there are more than 2^31 points.
+    /// A point is NaN or not above the one before; or there are 2^32 points or more.
     pub fn new<P: AsRef<[f32]>>(features: &[P]) -> Result<Self> {
         let got = features.iter().map(|points| points.as_ref().len()).sum();
-        // So that the sum of two places in the kernel's search fits into 32 bits.
-        let limit = i32::MAX as usize;
+        // Places are counted in 32 bits on the device.
+        let limit = u32::MAX as usize;
         if got > limit {
             return Err(Error::TooManyCutPoints { limit, got });
         }
