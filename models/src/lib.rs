@@ -6,6 +6,7 @@ pub mod device;
 mod error;
 pub mod import;
 pub mod neural;
+pub mod score;
 pub mod table;
 
 pub use error::{Error, Result};

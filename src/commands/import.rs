@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use models::neural::{DenseImport, import_dense};
+use engine::registry::check_name;
+use models::neural::{ImportOptions, Imported, import_dense};
 use server::settings::StoreSettings;
 
 use crate::{
@@ -49,10 +50,11 @@ enum Kind {
 /// Runs the subcommand.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let Arguments { file, kind: Kind::Mlp, name, input, output, author, stores, json } = arguments;
+    check_name("model name", name)?;
     let scratch = tempfile::tempdir()?;
     let directory = scratch.path().join("artifact");
-    let mut metadata = import_dense(file, &directory, &DenseImport { input: input.clone(), output: output.clone() })?;
-    metadata.author.clone_from(author);
+    let options = ImportOptions { input: input.clone(), output: output.clone(), author: author.clone() };
+    let Imported { directory, metadata } = import_dense(file, &directory, &options)?;
     let control = control_runtime()?;
     let version = control.block_on(async {
         let registry = open_registry(stores, control.handle()).await?;

@@ -58,8 +58,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         let directory = registry.fetch(&version).await?;
         anyhow::Ok((version, directory))
     })?;
-    let model = ::models::neural::Formats.open(&directory)?;
     let device = ::models::device::resolve(&arguments.device)?;
+    let model = ::models::neural::Formats::for_devices(std::slice::from_ref(&device)).open(&directory)?;
 
     let started = Instant::now();
     // The number of rows is not known before the end of the file: the bar shows the share of it that was read.

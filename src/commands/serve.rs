@@ -78,7 +78,8 @@ pub(crate) async fn open(settings: &ServerSettings, devices: Vec<Device>, contro
         },
         jobs: JobsSettings { max_running: settings.max_jobs, common_args, ..jobs },
     };
-    Ok(Engine::open(settings, devices, Arc::new(models::neural::Formats), control.clone()).await?)
+    let formats = Arc::new(models::neural::Formats::for_devices(&devices));
+    Ok(Engine::open(settings, devices, formats, control.clone()).await?)
 }
 
 fn start_logs(settings: &ServerSettings) -> Result<()> {

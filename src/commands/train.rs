@@ -4,7 +4,8 @@
 //! started it. Ctrl-C ends training with the best weights so far; a second one ends the program.
 
 use std::{
-    path::PathBuf,
+    hash::{DefaultHasher, Hash, Hasher},
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -15,8 +16,12 @@ use std::{
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use contract::{DeviceSelector, LossKind, Task, TrainEvent};
-use engine::jobs::on_parent_end;
-use models::neural::{MlpSettings, TrainControl, TrainOptions, train};
+use engine::{jobs::on_parent_end, registry::check_name};
+use models::{
+    neural::{MlpSettings, TrainControl, TrainOptions, train},
+    table::NumericEncoding,
+};
+use parking_lot::Mutex;
 use server::settings::{StoreSettings, parse_duration};
 
 use crate::{
@@ -60,8 +65,17 @@ pub(crate) struct Arguments {
     /// Go on where a run with the same settings was cut off
     #[arg(long)]
     resume: bool,
+    /// Columns that are no features, such as identifiers
+    #[arg(long, value_delimiter = ',', value_name = "COLUMN,…")]
+    ignore: Vec<String>,
+    /// How numbers become inputs of the net
+    #[arg(long, default_value = "standardise")]
+    encoding: EncodingChoice,
     #[command(flatten)]
     net: NetArguments,
+    /// Version that this one is made from, for the record
+    #[arg(long, value_name = "VERSION")]
+    parent: Option<u32>,
     /// Who trains it
     #[arg(long, env = "EMBERLINE_AUTHOR")]
     author: Option<String>,
@@ -110,6 +124,14 @@ enum TaskChoice {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
+enum EncodingChoice {
+    /// Mean 0, standard deviation 1.
+    Standardise,
+    /// Quantiles mapped to those of the normal distribution.
+    QuantileNormal,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
 enum ModelChoice {
     /// A multi-layer perceptron.
     Mlp,
@@ -128,20 +150,40 @@ fn parse_loss(text: &str) -> Result<LossChoice, String> {
 
 /// Runs the subcommand.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let mut bar = TrainingBar::new(&arguments.name, !arguments.json);
-    let outcome = run_with(arguments, &mut |event| {
-        bar.event(event);
-        if arguments.json { print_json_line(event) } else { Ok(()) }
-    });
-    if let Err(error) = &outcome
-        && arguments.json
-    {
-        print_json_line(&TrainEvent::Failed { error: format!("{error:#}") })?;
+    let teller = Arc::new(Teller::new(&arguments.name, arguments.json));
+    let outcome = run_with(arguments, &teller);
+    if let Err(error) = &outcome {
+        teller.tell(&TrainEvent::Failed { error: format!("{error:#}") });
     }
-    outcome
+    outcome?;
+    teller.broken.lock().take().map_or(Ok(()), Err)
 }
 
-fn run_with(arguments: &Arguments, tell: &mut dyn FnMut(&TrainEvent) -> Result<()>) -> Result<()> {
+/// Tells a run's events: as a progress bar, or as lines of JSON.
+struct Teller {
+    bar: Mutex<TrainingBar>,
+    json: bool,
+    /// Why standard output cannot be written any more.
+    broken: Mutex<Option<anyhow::Error>>,
+}
+
+impl Teller {
+    fn new(name: &str, json: bool) -> Self {
+        Self { bar: Mutex::new(TrainingBar::new(name, !json)), json, broken: Mutex::new(None) }
+    }
+
+    fn tell(&self, event: &TrainEvent) {
+        self.bar.lock().event(event);
+        if self.json
+            && let Err(error) = print_json_line(event)
+        {
+            *self.broken.lock() = Some(error);
+        }
+    }
+}
+
+fn run_with(arguments: &Arguments, teller: &Arc<Teller>) -> Result<()> {
+    check_name("model name", &arguments.name)?;
     let control = control_runtime()?;
     let stop = Arc::new(AtomicBool::new(false));
     stop_on_interrupt(control.handle(), &stop);
@@ -151,65 +193,74 @@ fn run_with(arguments: &Arguments, tell: &mut dyn FnMut(&TrainEvent) -> Result<(
 
     let home = std::path::absolute(arguments.stores.home()?)?;
     let scratch = tempfile::tempdir()?;
-    let options = options(arguments, &home, scratch.path().join("artifact"));
-    let (trained, told) = {
-        let mut told = Ok(());
-        let mut on_event = |event: &TrainEvent| {
-            if told.is_ok() {
-                told = tell(event);
-            }
-        };
-        let trained = train(&options, &mut TrainControl { stop, on_event: &mut on_event })?;
-        (trained, told)
-    };
-    told?;
+    let options = options(arguments, &home, scratch.path().join("artifact"))?;
+    let listener = Arc::clone(teller);
+    let trained = train(&options, &TrainControl { stop, on_event: Box::new(move |event| listener.tell(event)) })?;
+    for line in &trained.notes {
+        note(format!("{}: {line}", arguments.name));
+    }
 
     let version = control.block_on(async {
         let registry = open_registry(&arguments.stores, control.handle()).await?;
-        anyhow::Ok(registry.publish(&arguments.name, &trained.directory, trained.metadata.clone()).await?)
+        anyhow::Ok(registry.publish(&arguments.name, &trained.directory, trained.metadata).await?)
     })?;
-    trained.forget_checkpoint()?;
+    if let Some(checkpoint) = &options.checkpoint
+        && checkpoint.exists()
+    {
+        // The version is registered: there is nothing to resume any more.
+        fs_err::remove_file(checkpoint)?;
+    }
     let metadata = Box::new(version.metadata.clone());
-    tell(&TrainEvent::Registered { name: version.name.clone(), version: version.version, metadata })?;
+    teller.tell(&TrainEvent::Registered { name: version.name.clone(), version: version.version, metadata });
     if !arguments.json {
         print(format!("{} version {} registered: {}", version.name, version.version, quality(&version.metadata)))?;
     }
     Ok(())
 }
 
-fn options(arguments: &Arguments, home: &std::path::Path, directory: PathBuf) -> TrainOptions {
+fn options(arguments: &Arguments, home: &Path, directory: PathBuf) -> Result<TrainOptions> {
     let NetArguments { hidden, dropout, learning_rate, weight_decay, batch_size, epochs, patience, gradient_clip } =
         &arguments.net;
     let ModelChoice::Mlp = arguments.model;
-    TrainOptions {
-        data: arguments.data.clone(),
-        target: arguments.target.clone(),
-        task: match arguments.task {
-            TaskChoice::Auto => None,
-            TaskChoice::Regression => Some(Task::Regression),
-            TaskChoice::Binary => Some(Task::Binary),
-            TaskChoice::Multiclass => Some(Task::Multiclass),
-        },
-        loss: arguments.loss.0,
-        device: arguments.device,
-        time_budget: arguments.time_budget,
-        valid: arguments.valid,
-        seed: arguments.seed,
-        author: arguments.author.clone(),
-        settings: MlpSettings {
-            hidden: hidden.clone(),
-            dropout: *dropout,
-            learning_rate: *learning_rate,
-            weight_decay: *weight_decay,
-            batch_size: *batch_size,
-            epochs: *epochs,
-            patience: *patience,
-            gradient_clip: *gradient_clip,
-        },
-        directory,
-        checkpoints: home.join("checkpoints").join(&arguments.name),
-        resume: arguments.resume,
-    }
+    let mut options = TrainOptions::new(&arguments.data, &arguments.target, directory);
+    options.task = match arguments.task {
+        TaskChoice::Auto => None,
+        TaskChoice::Regression => Some(Task::Regression),
+        TaskChoice::Binary => Some(Task::Binary),
+        TaskChoice::Multiclass => Some(Task::Multiclass),
+    };
+    options.loss = arguments.loss.0;
+    options.model = MlpSettings {
+        hidden: hidden.clone(),
+        dropout: *dropout,
+        learning_rate: *learning_rate,
+        weight_decay: *weight_decay,
+        batch_size: *batch_size,
+        epochs: *epochs,
+        patience: *patience,
+        gradient_clip: *gradient_clip,
+    };
+    options.encoders.numeric = match arguments.encoding {
+        EncodingChoice::Standardise => NumericEncoding::Standardise,
+        EncodingChoice::QuantileNormal => NumericEncoding::QuantileNormal,
+    };
+    options.ignore.clone_from(&arguments.ignore);
+    options.device = models::device::resolve(&arguments.device)?;
+    options.valid = arguments.valid;
+    options.seed = arguments.seed;
+    options.author.clone_from(&arguments.author);
+    options.parent = arguments.parent;
+    // Named after everything that decides the run, so that runs of one model side by side do not share a checkpoint, and a
+    // resumed run finds the one that it goes on from.
+    let mut hasher = DefaultHasher::new();
+    format!("{:?}", TrainOptions { directory: PathBuf::new(), ..options.clone() }).hash(&mut hasher);
+    let folder = home.join("checkpoints");
+    fs_err::create_dir_all(&folder)?;
+    options.checkpoint = Some(folder.join(format!("{}-{:016x}.checkpoint", arguments.name, hasher.finish())));
+    // Neither changes where a resumed run goes on.
+    options.time_budget = arguments.time_budget;
+    options.resume = arguments.resume;
+    Ok(options)
 }
 
 /// The first Ctrl-C (or SIGTERM) ends training with the best so far, the second one the program.

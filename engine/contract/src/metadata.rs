@@ -54,6 +54,8 @@ pub enum TrainingEnd {
     TimeBudget,
     /// Ctrl-C or a cancelled job; the best weights so far were kept.
     Interrupted,
+    /// The loss was no longer a number; the best weights before that were kept.
+    Diverged,
 }
 
 /// Losses after one epoch.

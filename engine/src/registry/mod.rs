@@ -254,7 +254,11 @@ async fn on<T: Send + 'static>(control: &Handle, work: impl Future<Output = Resu
     ended.map_err(|error| Error::Internal(format!("work of the registry ended early: {error}")))?
 }
 
-fn check_name(what: &str, name: &str) -> Result<()> {
+/// Refuses a `name` that is not of the form of model names and aliases; `what` it is goes into the message.
+///
+/// # Errors
+/// [`Error::BadRequest`].
+pub fn check_name(what: &str, name: &str) -> Result<()> {
     if is_name(name) {
         return Ok(());
     }

@@ -21,7 +21,7 @@ use super::{
 use crate::{Error, Result};
 
 /// Time for the self-test, which queues with live requests.
-const SELF_TEST_TIMEOUT: Duration = Duration::from_secs(60);
+const SELF_TEST_TIMEOUT: Duration = Duration::from_mins(1);
 /// Time for the executors to end even when the grace is used up, so that those that still can tell who waits.
 const LEAST_STOP_TIME: Duration = Duration::from_millis(200);
 

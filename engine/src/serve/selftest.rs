@@ -66,8 +66,8 @@ mod tests {
 
     #[test]
     fn takes_what_is_within_tolerance() {
-        let expected = floats(&[0.0, 1000.0, f32::NAN, f32::INFINITY]);
-        assert_eq!(compare(&[expected.clone()], &[floats(&[0.009, 1009.0, f32::NAN, f32::INFINITY])], 0.01), Ok(()));
+        let expected = [floats(&[0.0, 1000.0, f32::NAN, f32::INFINITY])];
+        assert_eq!(compare(&expected, &[floats(&[0.009, 1009.0, f32::NAN, f32::INFINITY])], 0.01), Ok(()));
         for wrong in [
             [0.02, 1000.0, f32::NAN, f32::INFINITY],
             [0.0, 1011.0, f32::NAN, f32::INFINITY],
@@ -76,7 +76,7 @@ mod tests {
             [0.0, 1000.0, f32::NAN, f32::NEG_INFINITY],
             [f32::NAN, 1000.0, f32::NAN, f32::INFINITY],
         ] {
-            assert!(compare(&[expected.clone()], &[floats(&wrong)], 0.01).is_err(), "{wrong:?}");
+            assert!(compare(&expected, &[floats(&wrong)], 0.01).is_err(), "{wrong:?}");
         }
     }
 

@@ -34,7 +34,7 @@ impl Default for ServingSettings {
             max_queue_rows: 65_536,
             request_timeout: Duration::from_secs(30),
             cache_bytes: 64 << 20,
-            cache_ttl: Duration::from_secs(60),
+            cache_ttl: Duration::from_mins(1),
         }
     }
 }

@@ -14,7 +14,10 @@ use contract::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{probe::FakeProbe, replica::FakeReplica};
+use super::{
+    probe::{FakeProbe, panic_as_told},
+    replica::FakeReplica,
+};
 
 /// Name of the input that holds all features of a row.
 const FEATURES: &str = "features";
@@ -202,7 +205,7 @@ impl Model for FakeModel {
             columns => self.encode_columns(columns, rows)?,
         };
         if holds(rows, self.settings.panic_encoding_on) {
-            std::panic::panic_any("the fake model was told to panic while encoding");
+            panic_as_told("while encoding");
         }
         Ok(Cost { rows: count, class: 0 })
     }

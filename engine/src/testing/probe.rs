@@ -93,3 +93,9 @@ impl FakeProbe {
         self.in_flight.fetch_sub(1, Ordering::SeqCst);
     }
 }
+
+/// The panic that the settings ask for.
+#[expect(clippy::panic, reason = "tests ask for it")]
+pub(super) fn panic_as_told(when: &str) -> ! {
+    panic!("the fake model was told to panic {when}")
+}

@@ -9,7 +9,7 @@ use contract::{Device, MemoryUse, Replica, RowBlock, RunError, Ticket};
 
 use super::{
     model::{FakeSettings, holds},
-    probe::FakeProbe,
+    probe::{FakeProbe, panic_as_told},
 };
 
 /// A batch on the fake device.
@@ -47,7 +47,7 @@ impl Replica for FakeReplica {
 
     fn submit(&mut self, batch: &RowBlock, bucket: usize) -> Result<Ticket, RunError> {
         if holds(batch, self.settings.panic_on) {
-            std::panic::panic_any("the fake model was told to panic");
+            panic_as_told("at once");
         }
         if holds(batch, self.settings.fail_on) {
             return Err(RunError::Failed { reason: "the fake model was told to fail".to_owned() });
@@ -82,7 +82,7 @@ impl Replica for FakeReplica {
         }
         self.probe.wait_while_braked();
         if panics {
-            std::panic::panic_any("the fake model was told to panic late");
+            panic_as_told("late");
         }
         out.reset(size_of::<f32>());
         out.data_mut().extend_from_slice(&sums);

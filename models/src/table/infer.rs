@@ -66,7 +66,9 @@ mod tests {
 
     fn infer(values: &[&str]) -> (ColumnKind, bool) {
         let mut guess = Guess::of_text();
-        values.iter().for_each(|value| guess.observe(Cell::Text(value.as_bytes())));
+        for value in values {
+            guess.observe(Cell::Text(value.as_bytes()));
+        }
         guess.finish()
     }
 

@@ -95,7 +95,7 @@ fn read_parameters(reader: &mut Reader<'_>) -> Result<Option<Duration>> {
         }
         reader.peek();
         let offset = reader.offset();
-        let literal = reader.number(EXPECTED)?;
+        let literal = reader.number(EXPECTED)?.text();
         let microseconds = literal.parse::<u64>().map_err(|_| WireError::Unexpected {
             offset,
             expected: EXPECTED.to_owned(),
@@ -191,7 +191,7 @@ fn read_shape(reader: &mut Reader<'_>) -> Result<Vec<usize>> {
     reader.array("an array of sizes as 'shape'", |reader| {
         reader.peek();
         let offset = reader.offset();
-        let literal = reader.number(EXPECTED)?;
+        let literal = reader.number(EXPECTED)?.text();
         shape.push(literal.parse().map_err(|_| WireError::Unexpected {
             offset,
             expected: EXPECTED.to_owned(),

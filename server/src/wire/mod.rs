@@ -8,6 +8,7 @@
 mod encode;
 mod feedback;
 mod infer;
+mod number;
 mod reader;
 mod rows;
 mod tensor;

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use contract::Value;
 
-use super::{Result, WireError};
+use super::{Result, WireError, number::Literal};
 
 /// Deepest nesting that is read.
 pub(super) const MAX_DEPTH: usize = 100;
@@ -126,40 +126,17 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads a number, handing out its literal: a JSON number, `NaN`, `Infinity` or `-Infinity`.
+    /// Reads a number: a JSON number, `NaN`, `Infinity` or `-Infinity`.
     #[inline]
-    pub(super) fn number(&mut self, expected: &str) -> Result<&'a str> {
+    pub(super) fn number(&mut self, expected: &str) -> Result<Literal<'a>> {
         self.peek();
-        let start = self.at;
-        let byte = |at: usize| self.bytes.get(at).copied().unwrap_or(0);
-        let mut at = start;
-        if byte(at) == b'-' {
-            at += 1;
-        }
-        match byte(at) {
-            b'0' => at += 1,
-            b'1'..=b'9' => {
-                while byte(at).is_ascii_digit() {
-                    at += 1;
-                }
+        match Literal::scan(&self.bytes[self.at..]) {
+            Some(literal) => {
+                self.at += literal.len();
+                Ok(literal)
             }
-            b'I' if self.bytes[at..].starts_with(b"Infinity") => return self.literal(start, at + 8, expected),
-            b'N' if at == start && self.bytes[at..].starts_with(b"NaN") => {
-                return self.literal(start, at + 3, expected);
-            }
-            _ => return Err(self.unexpected(expected)),
+            None => Err(self.unexpected(expected)),
         }
-        if byte(at) == b'.' {
-            at = digits(self.bytes, at + 1).ok_or_else(|| self.unexpected(expected))?;
-        }
-        if matches!(byte(at), b'e' | b'E') {
-            at += 1;
-            if matches!(byte(at), b'+' | b'-') {
-                at += 1;
-            }
-            at = digits(self.bytes, at).ok_or_else(|| self.unexpected(expected))?;
-        }
-        self.literal(start, at, expected)
     }
 
     /// Reads `true` or `false`.
@@ -187,12 +164,12 @@ impl<'a> Reader<'a> {
             _ => {
                 let offset = self.at;
                 let literal = self.number(EXPECTED)?;
-                match literal.parse::<i64>() {
+                match literal.text().parse() {
                     Ok(integer) => Value::Int(integer),
-                    Err(_) => Value::Float(finite_or_named::<f64>(literal).ok_or_else(|| WireError::Unexpected {
+                    Err(_) => Value::Float(literal.to_f64().ok_or_else(|| WireError::Unexpected {
                         offset,
                         expected: "a number within the range of FP64".to_owned(),
-                        got: excerpt(literal),
+                        got: excerpt(literal.text()),
                     })?),
                 }
             }
@@ -272,16 +249,6 @@ impl<'a> Reader<'a> {
         found
     }
 
-    fn literal(&mut self, start: usize, end: usize, expected: &str) -> Result<&'a str> {
-        match std::str::from_utf8(&self.bytes[start..end]) {
-            Ok(literal) => {
-                self.at = end;
-                Ok(literal)
-            }
-            Err(_) => Err(self.unexpected(expected)),
-        }
-    }
-
     /// Moves to the next quote or backslash.
     fn plain_run(&mut self) -> Result<()> {
         loop {
@@ -350,21 +317,6 @@ impl<'a> Reader<'a> {
         self.at += 4;
         Some(code)
     }
-}
-
-/// The end of a run of at least one digit.
-#[inline]
-fn digits(bytes: &[u8], start: usize) -> Option<usize> {
-    let rest = bytes.get(start..)?;
-    let count = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
-    (count > 0).then_some(start + count)
-}
-
-/// A float from its literal; none when it is too large for the type. `Infinity` itself is not too large.
-#[inline]
-pub(super) fn finite_or_named<T: std::str::FromStr + Into<f64> + Copy>(literal: &str) -> Option<T> {
-    let value = literal.parse::<T>().ok()?;
-    (!Into::<f64>::into(value).is_infinite() || literal.ends_with("Infinity")).then_some(value)
 }
 
 /// The start of a text, for messages.

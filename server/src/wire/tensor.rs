@@ -8,7 +8,8 @@ use contract::{AlignedBuffer, Bitmap, DataType, Element, Strings, Tensor};
 
 use super::{
     Result, WireError,
-    reader::{Reader, excerpt, finite_or_named},
+    number::Literal,
+    reader::{Reader, excerpt},
 };
 
 /// What is known about an input before its `data` is read.
@@ -18,47 +19,40 @@ pub(super) struct Header<'a> {
     pub(super) shape: &'a [usize],
 }
 
+/// Elements gathered before they are moved to a tensor's memory, so that the move costs little for each.
+const GATHERED: usize = 32;
+
 /// A number that can be an element.
 trait Number: Element {
     /// Stands in the place of a missing element.
     const MISSING: Self;
 
-    /// From a JSON literal; none when it does not fit.
-    fn read(literal: &str) -> Option<Self>;
+    /// From a JSON number; none when it does not fit.
+    fn read(literal: Literal<'_>) -> Option<Self>;
 }
 
-macro_rules! integers {
-    ($($rust:ty),*) => { $(impl Number for $rust {
-        const MISSING: Self = 0;
+macro_rules! numbers {
+    ($($rust:ty, $missing:expr, $read:ident;)*) => { $(impl Number for $rust {
+        const MISSING: Self = $missing;
 
         #[inline]
-        fn read(literal: &str) -> Option<Self> {
-            literal.parse().ok().or_else(|| Self::try_from(whole(literal)?).ok())
+        fn read(literal: Literal<'_>) -> Option<Self> {
+            literal.$read()
         }
     })* };
 }
 
-integers!(u8, u16, u32, u64, i8, i16, i32, i64);
-
-macro_rules! floats {
-    ($($rust:ty),*) => { $(impl Number for $rust {
-        const MISSING: Self = Self::NAN;
-
-        #[inline]
-        fn read(literal: &str) -> Option<Self> {
-            finite_or_named(literal)
-        }
-    })* };
-}
-
-floats!(f32, f64);
-
-/// An integer written as a float, such as `3.0`, which JSON does not tell from `3`; up to 2^53, where floats are exact.
-#[cold]
-fn whole(literal: &str) -> Option<i64> {
-    const EXACT: f64 = 9_007_199_254_740_992.0;
-    let value = literal.parse::<f64>().ok()?;
-    (value.fract() == 0.0 && value.abs() <= EXACT).then_some(value as i64)
+numbers! {
+    u8, 0, to_integer;
+    u16, 0, to_integer;
+    u32, 0, to_integer;
+    u64, 0, to_integer;
+    i8, 0, to_integer;
+    i16, 0, to_integer;
+    i32, 0, to_integer;
+    i64, 0, to_integer;
+    f32, f32::NAN, to_f32;
+    f64, f64::NAN, to_f64;
 }
 
 /// Reads `data` at the reader's place.
@@ -85,6 +79,7 @@ pub(super) fn read_data(reader: &mut Reader<'_>, header: &Header<'_>) -> Result<
 fn numbers<T: Number>(reader: &mut Reader<'_>, header: &Header<'_>) -> Result<Tensor> {
     let mut buffer = AlignedBuffer::with_capacity(likely_elements(reader, header).saturating_mul(size_of::<T>()));
     let mut missing = Missing::default();
+    let mut gathered = [T::MISSING; GATHERED];
     let mut index = 0;
     nested(reader, header, 0, &mut |reader| {
         let value = if reader.null() {
@@ -93,12 +88,16 @@ fn numbers<T: Number>(reader: &mut Reader<'_>, header: &Header<'_>) -> Result<Te
         } else {
             let misfit = |got: String| misfit(header, index, got);
             let Ok(literal) = reader.number("") else { return Err(misfit(reader.next_in_words())) };
-            T::read(literal).ok_or_else(|| misfit(excerpt(literal)))?
+            T::read(literal).ok_or_else(|| misfit(excerpt(literal.text())))?
         };
-        buffer.push(value);
+        gathered[index % GATHERED] = value;
         index += 1;
+        if index % GATHERED == 0 {
+            buffer.extend_from_slice(&gathered);
+        }
         Ok(())
     })?;
+    buffer.extend_from_slice(&gathered[..index % GATHERED]);
     missing.apply(Tensor::from_buffer(header.name, header.datatype, header.shape.to_vec(), buffer)?, index)
 }
 
@@ -112,10 +111,10 @@ fn booleans(reader: &mut Reader<'_>, header: &Header<'_>) -> Result<Tensor> {
             false
         } else if matches!(reader.peek(), Some(b'0' | b'1')) {
             let literal = reader.number("")?;
-            match literal {
+            match literal.text() {
                 "0" => false,
                 "1" => true,
-                _ => return Err(misfit(header, index, excerpt(literal))),
+                other => return Err(misfit(header, index, excerpt(other))),
             }
         } else {
             reader.boolean("").map_err(|_| misfit(header, index, reader.next_in_words()))?

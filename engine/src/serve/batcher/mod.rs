@@ -262,7 +262,7 @@ impl<R: Reply> Batcher<R> {
         match output {
             Ok(output) => {
                 let mut offset = 0;
-                for part in &batch.parts {
+                for part in batch.parts {
                     if let Some(pending) = self.pendings.get_mut(part.slot) {
                         pending.receive(output, offset..offset + part.rows);
                     }
@@ -271,7 +271,7 @@ impl<R: Reply> Batcher<R> {
                 }
             }
             Err(error) => {
-                for part in &batch.parts {
+                for part in batch.parts {
                     if let Some(pending) = self.pendings.get_mut(part.slot) {
                         pending.lose(&Failure::Run(error.clone()));
                     }

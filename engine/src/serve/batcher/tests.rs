@@ -139,10 +139,10 @@ impl Harness {
         self.accounts.iter().find(|account| account.rows.contains(&row)).unwrap()
     }
 
-    fn play(&mut self, event: Event) {
-        match event {
+    fn play(&mut self, event: &Event) {
+        match *event {
             Event::Push { lane, class, rows, patience } => self.push(lane, class, rows, patience),
-            Event::Cancel(index) => {
+            Event::Cancel(ref index) => {
                 if !self.accounts.is_empty() {
                     index.get(&self.accounts).mailbox.cancelled.set(true);
                 }
@@ -279,7 +279,9 @@ proptest! {
     #[test]
     fn every_request_gets_its_own_rows_once(delay in 0..10_u64, events in prop::collection::vec(event(), 0..80)) {
         let mut harness = Harness::new(delay);
-        events.into_iter().for_each(|event| harness.play(event));
+        for event in &events {
+            harness.play(event);
+        }
         harness.run_out();
         harness.check();
     }
@@ -287,8 +289,10 @@ proptest! {
     #[test]
     fn shutdown_answers_all_that_waits(events in prop::collection::vec(event(), 0..60)) {
         let mut harness = Harness::new(0);
-        events.into_iter().for_each(|event| harness.play(event));
-        harness.play(Event::FailAll);
+        for event in &events {
+            harness.play(event);
+        }
+        harness.play(&Event::FailAll);
         prop_assert!(harness.batcher.wake_at().is_none());
         while !harness.in_flight.is_empty() {
             harness.finish(Ending::Good);

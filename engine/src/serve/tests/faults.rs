@@ -17,7 +17,7 @@ async fn a_panic_fails_its_batch_and_nothing_else() {
     let fake = FakeSettings { panic_on: Some(-1.0), panic_late_on: Some(-2.0), ..FakeSettings::default() };
     let (serving, _probe) = with_model(settings(), fake).await;
     let error = serving.predict(request([-1.0])).await.unwrap_err();
-    assert_eq!(reason(&error), "it panicked: the fake model was told to panic");
+    assert_eq!(reason(&error), "it panicked: the fake model was told to panic at once");
     let error = serving.predict(request([-2.0])).await.unwrap_err();
     assert_eq!(reason(&error), "it panicked: the fake model was told to panic late");
     assert_eq!(sums(&serving.predict(request([3.0])).await.unwrap()), [3.0]);

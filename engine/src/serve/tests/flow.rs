@@ -211,6 +211,8 @@ async fn tells_the_monitor() {
     let _aborted = gone.await;
     probe.release();
     serving.predict(request([7.0])).await.unwrap();
+    // The executor tells of its empty queue a moment behind the answer.
+    eventually("an empty queue", || monitor.device(&accelerator(0)).queue_rows() == 0).await;
     let report = serde_json::to_value(monitor.snapshot()).unwrap();
     let version = &report["versions"][0];
     assert_eq!((version["requests"].as_u64(), version["rows"].as_u64()), (Some(3), Some(7)), "{version}");
@@ -219,6 +221,5 @@ async fn tells_the_monitor() {
     assert_eq!(version["failures"]["backend"].as_u64(), Some(1), "{version}");
     assert!(version["stages"]["compute"]["count"].as_u64().unwrap() >= 2, "{version}");
     assert_eq!(version["stages"]["total"]["count"].as_u64(), Some(3), "{version}");
-    assert_eq!(report["devices"][0]["queue_rows"].as_u64(), Some(0), "{report}");
     assert!(report["devices"][0]["busy_seconds"].as_f64().unwrap() > 0.0, "{report}");
 }

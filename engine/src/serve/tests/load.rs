@@ -83,20 +83,19 @@ async fn play(sent: Vec<Sent>, shutdown_after: Option<usize>, delay: Duration) {
             }
             Some(Err(Error::Run(RunError::Failed { .. }))) => assert!(poisoned),
             Some(Err(Error::DeadlineExceeded { .. } | Error::Overloaded { .. })) => {
-                assert!(sent.timeout_millis < 20_000)
+                assert!(sent.timeout_millis < 20_000);
             }
             Some(Err(Error::ShuttingDown)) => assert!(shutdown_after.is_some()),
             Some(Err(other)) => panic!("unexpected: {other}"),
         }
     }
-    match shutdown {
-        Some(shutdown) => shutdown.await.unwrap(),
-        None => {
-            // Everything is given back, and the next request is served as the first one was.
-            eventually("an empty queue", || serving.inner.executors[0].queued_rows() == 0).await;
-            assert_eq!(sums(&serving.predict(request([7.0])).await.unwrap()), [7.0]);
-            serving.shutdown(Duration::from_secs(10)).await;
-        }
+    if let Some(shutdown) = shutdown {
+        shutdown.await.unwrap();
+    } else {
+        // Everything is given back, and the next request is served as the first one was.
+        eventually("an empty queue", || serving.inner.executors[0].queued_rows() == 0).await;
+        assert_eq!(sums(&serving.predict(request([7.0])).await.unwrap()), [7.0]);
+        serving.shutdown(Duration::from_secs(10)).await;
     }
     eventually("the drop of the replica", || probe.drops() == 1).await;
 }
@@ -107,10 +106,10 @@ proptest! {
     #[test]
     fn every_request_ends_in_its_own_rows_or_a_true_error(
         sent in prop::collection::vec(sent(), 1..60),
-        shutdown_at in prop::option::of(0.0..1.0_f64),
+        shutdown_at in prop::option::of(any::<prop::sample::Index>()),
         delay_micros in prop_oneof![Just(0_u64), Just(500)],
     ) {
-        let shutdown_after = shutdown_at.map(|part| (part * sent.len() as f64) as usize);
+        let shutdown_after = shutdown_at.map(|at| at.index(sent.len()));
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(3).enable_time().build().unwrap();
         runtime.block_on(play(sent, shutdown_after, Duration::from_micros(delay_micros)));
     }

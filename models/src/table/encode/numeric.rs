@@ -133,7 +133,7 @@ fn part(index: usize, count: usize) -> f64 {
 }
 
 /// The standard normal quantile of where `value` lies among `quantiles`. A value that several quantiles share lies in
-/// their middle: interpolation from the left and from the right is averaged.
+/// their middle: interpolation from the left and from the right is averaged, which differs only there.
 fn quantile_normal(quantiles: &[f64], value: f64) -> f64 {
     let count = quantiles.len();
     let (first, last) = (quantiles[0], quantiles[count - 1]);
@@ -145,20 +145,19 @@ fn quantile_normal(quantiles: &[f64], value: f64) -> f64 {
         // Both are inside, because the value is strictly between the ends.
         let from_left = quantiles.partition_point(|quantile| *quantile <= value) - 1;
         let from_right = quantiles.partition_point(|quantile| *quantile < value);
-        let left = part(from_left, count) + slope(quantiles, from_left) * (value - quantiles[from_left]);
-        let right = if quantiles[from_right] == value {
-            part(from_right, count)
+        if quantiles[from_right] == value {
+            0.5 * (part(from_left, count) + part(from_right, count))
         } else {
-            part(from_right, count) - slope(quantiles, from_right - 1) * (quantiles[from_right] - value)
-        };
-        0.5 * (left + right)
+            let rise = part(from_right, count) - part(from_left, count);
+            part(from_left, count) + rise * along(quantiles[from_left], quantiles[from_right], value)
+        }
     };
     normal::clipped_quantile(place)
 }
 
-/// Rise of the part per unit between quantile `index` and the next, which is larger.
+/// How far `value` lies on the way from `low` to `high`, from 0 to 1. The way is halved where its length would overflow.
 #[inline]
-fn slope(quantiles: &[f64], index: usize) -> f64 {
-    let count = quantiles.len();
-    (part(index + 1, count) - part(index, count)) / (quantiles[index + 1] - quantiles[index])
+fn along(low: f64, high: f64, value: f64) -> f64 {
+    let length = high - low;
+    if length.is_finite() { (value - low) / length } else { (value / 2.0 - low / 2.0) / (high / 2.0 - low / 2.0) }
 }

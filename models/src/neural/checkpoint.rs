@@ -1,0 +1,211 @@
+//! Training state on disk after every epoch: one safetensors file (parameters, both moments of AdamW, the best parameters so
+//! far) whose header holds the rest (epoch, curves, best loss, seconds, and a fingerprint of what is trained).
+//!
+//! The file is written beside, fsynced and renamed, so that a reader sees a whole checkpoint or the one before. There is no
+//! generator state: what is random is a function of seed and epoch (see `sampler`).
+
+use std::{
+    collections::HashMap,
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+use contract::{CurvePoint, OpenError};
+use safetensors::{Dtype, SafeTensors, tensor::TensorView};
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// Training state after a whole epoch.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Snapshot {
+    pub(crate) progress: Progress,
+    /// Flat parameters.
+    pub(crate) parameters: Vec<f32>,
+    /// First moment of AdamW.
+    pub(crate) moment_1: Vec<f32>,
+    /// Second moment of AdamW.
+    pub(crate) moment_2: Vec<f32>,
+    /// Parameters after the best epoch.
+    pub(crate) best_parameters: Vec<f32>,
+}
+
+/// The part of the state that is not tensors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Progress {
+    /// Epochs done.
+    pub(crate) epoch: usize,
+    /// Steps of AdamW done.
+    pub(crate) steps: usize,
+    /// Losses by epoch, in the target's own units.
+    pub(crate) curves: Vec<CurvePoint>,
+    /// The epoch with the lowest validation loss.
+    pub(crate) best_epoch: usize,
+    /// That loss, in the units trained in.
+    pub(crate) best_loss: f64,
+    /// Seconds trained.
+    pub(crate) seconds: f64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    format_version: u32,
+    fingerprint: String,
+    progress: Progress,
+}
+
+const FORMAT_VERSION: u32 = 1;
+const HEADER_KEY: &str = "emberline";
+const TENSORS: [&str; 4] = ["parameters", "moment_1", "moment_2", "best_parameters"];
+
+/// Where a run's checkpoints go.
+#[derive(Clone, Debug)]
+pub(crate) struct Checkpoint {
+    path: PathBuf,
+    fingerprint: String,
+}
+
+impl Checkpoint {
+    /// Checkpoints in `path` of a run that is told from others by `fingerprint`.
+    pub(crate) fn new(path: &Path, fingerprint: String) -> Self {
+        Self { path: path.to_owned(), fingerprint }
+    }
+
+    /// Replaces the checkpoint by `snapshot`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the disk does not take it.
+    pub(crate) fn save(&self, snapshot: &Snapshot) -> Result<()> {
+        let Snapshot { progress, parameters, moment_1, moment_2, best_parameters } = snapshot;
+        let header = Header {
+            format_version: FORMAT_VERSION,
+            fingerprint: self.fingerprint.clone(),
+            progress: progress.clone(),
+        };
+        let header = serde_json::to_string(&header).map_err(|error| std::io::Error::other(error.to_string()))?;
+        let views = TENSORS.iter().zip([parameters, moment_1, moment_2, best_parameters]).map(|(name, values)| {
+            TensorView::new(Dtype::F32, vec![values.len()], bytemuck::cast_slice(values)).map(|view| (*name, view))
+        });
+        let bytes = views
+            .collect::<std::result::Result<Vec<_>, _>>()
+            .and_then(|views| safetensors::serialize(views, Some(HashMap::from([(HEADER_KEY.to_owned(), header)]))))
+            .map_err(|error| std::io::Error::other(error.to_string()))?;
+
+        if let Some(parent) = self.path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            fs_err::create_dir_all(parent)?;
+        }
+        let mut beside = self.path.clone().into_os_string();
+        beside.push(".part");
+        let beside = PathBuf::from(beside);
+        let mut file = fs_err::File::create(&beside)?;
+        file.write_all(&bytes)?;
+        file.sync_all()?;
+        fs_err::rename(&beside, &self.path)?;
+        Ok(())
+    }
+
+    /// Reads the checkpoint of a net with `parameters` parameters.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when there is none or it is of another run; [`OpenError::Content`] when it is damaged.
+    pub(crate) fn load(&self, parameters: usize) -> Result<Snapshot> {
+        let path = &self.path;
+        let bytes = match fs_err::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let message = format!("there is nothing to resume: no checkpoint at {}", path.display());
+                return Err(Error::Setting(message));
+            }
+            Err(error) => return Err(Error::Io(error)),
+        };
+        let damaged = |expected: &str, got: String| {
+            Error::Open(OpenError::Content { path: path.clone(), expected: expected.to_owned(), got })
+        };
+        let tensors = SafeTensors::deserialize(&bytes).map_err(|error| damaged("a checkpoint", error.to_string()))?;
+        let (_, metadata) =
+            SafeTensors::read_metadata(&bytes).map_err(|error| damaged("a checkpoint", error.to_string()))?;
+        let header = metadata.metadata().as_ref().and_then(|entries| entries.get(HEADER_KEY));
+        let header = header.ok_or_else(|| damaged("a checkpoint", "safetensors of another kind".to_owned()))?;
+        let header: Header =
+            serde_json::from_str(header).map_err(|error| damaged("a checkpoint's header", error.to_string()))?;
+        if header.format_version > FORMAT_VERSION {
+            let (got, newest) = (header.format_version, FORMAT_VERSION);
+            return Err(Error::Open(OpenError::TooNew { path: path.clone(), got, newest }));
+        }
+        if header.fingerprint != self.fingerprint {
+            return Err(Error::Setting(format!(
+                "{} is the checkpoint of another run: only epochs, patience, time budget and device may change on resume",
+                path.display()
+            )));
+        }
+        let read = |name: &str| {
+            let tensor = tensors
+                .tensor(name)
+                .map_err(|_| damaged(&format!("tensor '{name}'"), "none of this name".to_owned()))?;
+            if tensor.dtype() != Dtype::F32 || tensor.shape() != [parameters] {
+                let got = format!("{:?} {:?}", tensor.dtype(), tensor.shape());
+                return Err(damaged(&format!("tensor '{name}' F32 [{parameters}]"), got));
+            }
+            let (values, _) = tensor.data().as_chunks::<4>();
+            Ok(values.iter().map(|value| f32::from_le_bytes(*value)).collect())
+        };
+        let [parameters, moment_1, moment_2, best_parameters] = TENSORS.map(read);
+        Ok(Snapshot {
+            progress: header.progress,
+            parameters: parameters?,
+            moment_1: moment_1?,
+            moment_2: moment_2?,
+            best_parameters: best_parameters?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn snapshot() -> Snapshot {
+        let point = CurvePoint { epoch: 1, training_loss: 0.1, validation_loss: 1.0 / 3.0, seconds: 0.5 };
+        let progress = Progress {
+            epoch: 1,
+            steps: 5,
+            curves: vec![point],
+            best_epoch: 1,
+            best_loss: f64::from(0.1_f32) / 3.0,
+            seconds: 0.7,
+        };
+        Snapshot {
+            progress,
+            parameters: vec![1.0, f32::MIN_POSITIVE / 2.0],
+            moment_1: vec![0.1, -0.2],
+            moment_2: vec![1e-30, 0.0],
+            best_parameters: vec![1.0, 2.0],
+        }
+    }
+
+    #[test]
+    fn reads_back_every_bit_and_leaves_no_part() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("deep/checkpoint.safetensors");
+        let checkpoint = Checkpoint::new(&path, "a".to_owned());
+        checkpoint.save(&snapshot()).unwrap();
+        checkpoint.save(&snapshot()).unwrap();
+        assert_eq!(checkpoint.load(2).unwrap(), snapshot());
+        assert_eq!(fs_err::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn refuses_another_run_another_net_and_damage() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("c");
+        let checkpoint = Checkpoint::new(&path, "a".to_owned());
+        assert!(checkpoint.load(2).unwrap_err().to_string().starts_with("there is nothing to resume"));
+        checkpoint.save(&snapshot()).unwrap();
+        let other = Checkpoint::new(&path, "b".to_owned()).load(2).unwrap_err().to_string();
+        assert!(other.contains("another run"), "{other}");
+        assert!(matches!(checkpoint.load(3), Err(Error::Open(OpenError::Content { .. }))));
+        let bytes = fs_err::read(&path).unwrap();
+        fs_err::write(&path, &bytes[..bytes.len() - 4]).unwrap();
+        assert!(matches!(checkpoint.load(2), Err(Error::Open(OpenError::Content { .. }))));
+    }
+}

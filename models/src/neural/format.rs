@@ -1,0 +1,112 @@
+//! Opens saved models of the kinds that this crate trains and imports.
+
+use std::{path::Path, sync::Arc};
+
+use contract::{Axis, DataType, Device, DeviceKind, Format, Model, OpenError, Signature, TensorSpec};
+
+use super::{
+    head::Head,
+    net::{InputForm, TableNet, Weights},
+    weights,
+};
+use crate::artifact::{Artifact, MANIFEST_FILE, Manifest, WEIGHTS_ROLE};
+
+/// Kind of a perceptron trained on a table: encoders, target and weights.
+pub const MLP_KIND: &str = "mlp";
+/// Kind of an imported dense net: weights alone, one tensor in and one out.
+pub const DENSE_KIND: &str = "dense";
+
+/// Opens artifacts of every kind of this crate.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Formats {
+    cpu_only: bool,
+}
+
+impl Formats {
+    /// For models that may be placed on any device.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { cpu_only: false }
+    }
+
+    /// For models that are placed on `devices` only. When all of them are the CPU, nets can promise that a row's answer does
+    /// not depend on its batch.
+    #[must_use]
+    pub fn for_devices(devices: &[Device]) -> Self {
+        Self { cpu_only: devices.iter().all(|device| device.kind == DeviceKind::Cpu) }
+    }
+
+    /// Opens the net in `directory`.
+    ///
+    /// # Errors
+    /// As [`Format::open`].
+    pub fn open_net(&self, directory: &Path) -> Result<TableNet, OpenError> {
+        let artifact = Artifact::open(directory)?;
+        let manifest = artifact.manifest();
+        let content = |(expected, got): (String, String)| OpenError::Content {
+            path: directory.join(MANIFEST_FILE),
+            expected,
+            got,
+        };
+        let (input, head) = match manifest.kind.as_str() {
+            MLP_KIND => mlp_parts(manifest).map_err(content)?,
+            DENSE_KIND => dense_parts(&manifest.signature).map_err(content)?,
+            kind => {
+                let known = format!("{MLP_KIND}, {DENSE_KIND}");
+                return Err(OpenError::UnknownKind { kind: kind.to_owned(), known });
+            }
+        };
+        let (shape, parameters) = weights::read(&artifact.read(WEIGHTS_ROLE)?, &artifact.path(WEIGHTS_ROLE))?;
+        let weights = Arc::new(Weights { shape, parameters });
+        let signature = manifest.signature.clone();
+        let net = TableNet::new(signature, input, head, weights, artifact.golden()?, self.cpu_only);
+        net.check().map_err(content)?;
+        Ok(net)
+    }
+}
+
+impl Format for Formats {
+    fn open(&self, directory: &Path) -> Result<Arc<dyn Model>, OpenError> {
+        self.open_net(directory).map(|net| Arc::new(net) as Arc<dyn Model>)
+    }
+}
+
+/// What was expected and what came.
+type Misfit = (String, String);
+
+fn mlp_parts(manifest: &Manifest) -> Result<(InputForm, Head), Misfit> {
+    let missing = |what: &str| (format!("{what} in a manifest of kind {MLP_KIND}"), "none".to_owned());
+    let encoders = manifest.encoders.clone().ok_or_else(|| missing("encoders"))?;
+    let target = manifest.target.as_ref().ok_or_else(|| missing("a target"))?;
+    let task = manifest.signature.task.as_ref().ok_or_else(|| missing("a task"))?;
+    let head = Head::new(target);
+    if head.task_spec(task.loss).as_ref() != Some(task) {
+        return Err((
+            "a task that fits the target".to_owned(),
+            format!("{} with {} classes", task.task, task.classes.len()),
+        ));
+    }
+    if manifest.signature.inputs != encoders.inputs() {
+        return Err(("the encoders' inputs in the signature".to_owned(), manifest.signature.describe_inputs()));
+    }
+    Ok((InputForm::Table(Box::new(encoders)), head))
+}
+
+fn dense_parts(signature: &Signature) -> Result<(InputForm, Head), Misfit> {
+    let (name, width) =
+        plain(&signature.inputs).ok_or_else(|| ("one input FP32 [-1, n]".to_owned(), signature.describe_inputs()))?;
+    let (_, outputs) = plain(&signature.outputs)
+        .ok_or_else(|| ("one output FP32 [-1, k]".to_owned(), signature.describe_outputs()))?;
+    Ok((InputForm::Plain { name: name.to_owned(), width }, Head::Scores { width: outputs }))
+}
+
+/// Name and width of the only tensor, when it is FP32 `[-1, width]`.
+fn plain(specs: &[TensorSpec]) -> Option<(&str, usize)> {
+    match specs {
+        [TensorSpec { name, datatype: DataType::Fp32, shape }] => match shape.as_slice() {
+            [Axis::Batch, Axis::Fixed(width)] if *width > 0 => Some((name, *width)),
+            _ => None,
+        },
+        _ => None,
+    }
+}

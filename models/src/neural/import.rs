@@ -1,0 +1,101 @@
+//! A dense net that another tool trained becomes an artifact: one FP32 tensor in, one out, no encoders.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use contract::{DataType, Signature, Tensor, TensorSpec, VersionMetadata};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::{
+    format::DENSE_KIND,
+    head::Head,
+    mlp::MlpShape,
+    net::{InputForm, TableNet, Weights},
+    save::{golden, write},
+};
+use crate::{Error, Result, artifact::sha256_file, import::DenseWeights};
+
+/// Rows of random numbers whose answers are saved for the self-test.
+const GOLDEN_ROWS: usize = 4;
+
+/// How an imported net is named.
+#[derive(Clone, Debug)]
+pub struct ImportOptions {
+    /// Name of the input, FP32 `[-1, n]`.
+    pub input: String,
+    /// Name of the output, FP32 `[-1, k]`.
+    pub output: String,
+    /// Who imports, for the metadata.
+    pub author: Option<String>,
+}
+
+impl Default for ImportOptions {
+    fn default() -> Self {
+        Self { input: "x".to_owned(), output: "y".to_owned(), author: None }
+    }
+}
+
+/// An imported net on disk.
+#[derive(Clone, Debug)]
+pub struct Imported {
+    /// Directory of the artifact.
+    pub directory: PathBuf,
+    /// What is to be stored with the version.
+    pub metadata: VersionMetadata,
+}
+
+/// Imports the dense net in `source` (safetensors or npz, see [`crate::import`]) into a new artifact at `directory`.
+///
+/// # Errors
+/// [`Error::Open`] when the file does not hold a dense net, [`Error::Setting`] when a name is empty or the directory exists,
+/// [`Error::Io`] when the disk fails.
+pub fn import_dense(source: &Path, directory: &Path, options: &ImportOptions) -> Result<Imported> {
+    let ImportOptions { input, output, author } = options;
+    if input.is_empty() || output.is_empty() {
+        return Err(Error::Setting("expected names for input and output, got an empty one".to_owned()));
+    }
+    let dense = DenseWeights::read(source)?;
+    let (digest, _) = sha256_file(source)?;
+    let weights = Arc::new(to_weights(&dense));
+    let MlpShape { inputs, hidden, outputs } = weights.shape.clone();
+    let signature = Signature {
+        inputs: vec![TensorSpec::rows(input, DataType::Fp32, inputs)],
+        outputs: vec![TensorSpec::rows(output, DataType::Fp32, outputs)],
+        columns: Vec::new(),
+        task: None,
+    };
+    let form = InputForm::Plain { name: input.clone(), width: inputs };
+    let net = TableNet::new(signature.clone(), form, Head::Scores { width: outputs }, weights.clone(), None, false);
+    let mut generator = ChaCha8Rng::seed_from_u64(0);
+    let values: Vec<f32> = (0..GOLDEN_ROWS * inputs).map(|_| generator.random_range(-1.0..=1.0)).collect();
+    let golden = golden(&net, vec![Tensor::from_values(input, vec![GOLDEN_ROWS, inputs], &values)?])?;
+
+    let hyper_parameters = BTreeMap::from([("hidden".to_owned(), hidden.into())]);
+    write(directory, DENSE_KIND, signature, None, hyper_parameters.clone(), &weights, &golden)?;
+    let file =
+        source.file_name().map_or_else(|| source.display().to_string(), |name| name.to_string_lossy().into_owned());
+    let metadata = VersionMetadata {
+        author: author.clone(),
+        hyper_parameters,
+        packages: super::provenance::packages(),
+        source: Some(format!("{file} sha256:{digest}")),
+        ..VersionMetadata::new(DENSE_KIND)
+    };
+    Ok(Imported { directory: directory.to_owned(), metadata })
+}
+
+fn to_weights(dense: &DenseWeights) -> Weights {
+    let last = dense.layers().len().saturating_sub(1);
+    let hidden = dense.layers().iter().take(last).map(|layer| layer.outputs).collect();
+    let shape = MlpShape { inputs: dense.inputs(), hidden, outputs: dense.outputs() };
+    let mut parameters = Vec::with_capacity(dense.parameters());
+    for layer in dense.layers() {
+        parameters.extend_from_slice(&layer.weights);
+        parameters.extend_from_slice(&layer.bias);
+    }
+    Weights { shape, parameters }
+}

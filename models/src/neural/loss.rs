@@ -1,0 +1,170 @@
+//! The losses of [`contract::LossKind`] on tensors, so that autodiff gives the gradients that the scalar forms give.
+
+use burn::tensor::{
+    Tensor,
+    activation::{log_sigmoid, log_softmax, relu},
+};
+use contract::{LabelRange, LossKind, Task};
+
+use crate::{Error, Result};
+
+/// What a training run minimises, and how its targets are written.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Objective {
+    /// The loss.
+    pub(crate) loss: LossKind,
+    /// The range of the training targets, in the units trained in; bounds [`LossKind::Squared`].
+    pub(crate) range: LabelRange,
+    /// What a loss is multiplied by to be in the target's own units.
+    pub(crate) scale: f64,
+}
+
+impl Objective {
+    /// The loss to train `task` with: `asked`, or the task's own when none is asked for.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] when the loss does not fit the task.
+    pub(crate) fn choose(task: Task, asked: Option<LossKind>) -> Result<LossKind> {
+        let loss = asked.unwrap_or(match task {
+            Task::Regression => LossKind::Squared,
+            Task::Binary => LossKind::Logistic,
+            Task::Multiclass => LossKind::Softmax,
+        });
+        let (fits, expected) = match (task, loss) {
+            (Task::Regression, LossKind::Squared | LossKind::Classic | LossKind::Quantile(_))
+            | (Task::Binary, LossKind::Hinge | LossKind::Logistic)
+            | (Task::Multiclass, LossKind::Softmax) => (true, ""),
+            (Task::Regression, LossKind::Hinge | LossKind::Logistic | LossKind::Softmax) => {
+                (false, "squared, classic or quantile:TAU")
+            }
+            (Task::Binary, LossKind::Squared | LossKind::Classic | LossKind::Quantile(_) | LossKind::Softmax) => {
+                (false, "logistic or hinge")
+            }
+            (
+                Task::Multiclass,
+                LossKind::Squared | LossKind::Classic | LossKind::Quantile(_) | LossKind::Hinge | LossKind::Logistic,
+            ) => (false, "softmax"),
+        };
+        if fits {
+            Ok(loss)
+        } else {
+            Err(Error::Setting(format!("loss {loss} does not fit a {task} task; expected {expected}")))
+        }
+    }
+
+    /// Targets as this loss wants them: class indices 0 and 1 become −1 and 1 for hinge and logistic.
+    pub(crate) fn targets(self, mut encoded: Vec<f32>) -> Vec<f32> {
+        match self.loss {
+            LossKind::Hinge | LossKind::Logistic => {
+                encoded.iter_mut().for_each(|value| *value = if *value > 0.5 { 1.0 } else { -1.0 });
+                encoded
+            }
+            LossKind::Squared | LossKind::Classic | LossKind::Quantile(_) | LossKind::Softmax => encoded,
+        }
+    }
+
+    /// The loss of every row, `[rows, 1]`, for scores `[rows, outputs]` and targets `[rows, 1]` (class indices for softmax).
+    pub(crate) fn per_row(self, scores: Tensor<2>, targets: Tensor<2>) -> Tensor<2> {
+        match self.loss {
+            LossKind::Squared if self.range.min.is_finite() && self.range.max.is_finite() => {
+                // (c − y)² + 2 (c − y)(p − c) with c, p kept inside the range, taken as a constant: inside the range this
+                // is (p − y)², outside of it the tangent at the bound, and the slope is 2 (c − y) everywhere.
+                let kept = scores.clone().detach().clamp(self.range.min, self.range.max);
+                let distance = kept.clone() - targets;
+                distance.clone().square() + distance.mul_scalar(2.0) * (scores - kept)
+            }
+            LossKind::Squared | LossKind::Classic => (scores - targets).square(),
+            LossKind::Quantile(tau) => {
+                let error = targets - scores;
+                relu(error.clone()).mul_scalar(tau) + relu(error.neg()).mul_scalar(1.0 - tau)
+            }
+            LossKind::Hinge => relu((scores * targets).neg().add_scalar(1.0)),
+            LossKind::Logistic => log_sigmoid(scores * targets).neg(),
+            LossKind::Softmax => log_softmax(scores, 1).gather(1, targets.int()).neg(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+
+    use super::*;
+    use crate::neural::mlp::matrix;
+
+    const RANGE: LabelRange = LabelRange { min: -1.5, max: 1.25 };
+
+    /// Per-row losses and the gradient of their sum with respect to the scores.
+    fn by_autodiff(loss: LossKind, scores: &[f32], targets: &[f32]) -> (Vec<f32>, Vec<f32>) {
+        let device = Device::flex();
+        let width = scores.len() / targets.len();
+        let scores = matrix(scores.to_vec(), width, &device).autodiff().require_grad();
+        let objective = Objective { loss, range: RANGE, scale: 1.0 };
+        let losses = objective.per_row(scores.clone(), matrix(targets.to_vec(), 1, &device));
+        let mut gradients = losses.clone().sum().backward();
+        let gradient = scores.grad_remove(&mut gradients).unwrap();
+        (losses.inner().into_data().try_into_vec().unwrap(), gradient.into_data().try_into_vec().unwrap())
+    }
+
+    fn assert_close(got: f32, expected: f64, context: &str) {
+        assert!(
+            (f64::from(got) - expected).abs() <= 1e-6 * expected.abs().max(1.0),
+            "{context}: {got}, not {expected}"
+        );
+    }
+
+    #[test]
+    fn values_and_gradients_are_those_of_the_scalar_forms() {
+        // Inside the range, outside of it on both sides, at its bounds, and at every kink.
+        let scores = [-3.0_f32, -1.5, -1.0, -0.3, 0.0, 0.4, 1.0, 1.25, 2.0, 6.0];
+        for label in [-1.5_f32, -1.0, 0.4, 1.0, 1.25] {
+            for loss in
+                [LossKind::Squared, LossKind::Classic, LossKind::Quantile(0.2), LossKind::Hinge, LossKind::Logistic]
+            {
+                let label = match loss {
+                    LossKind::Hinge | LossKind::Logistic => label.signum(),
+                    _ => label,
+                };
+                let (losses, gradients) = by_autodiff(loss, &scores, &vec![label; scores.len()]);
+                for (index, score) in scores.iter().enumerate() {
+                    let (p, y) = (f64::from(*score), f64::from(label));
+                    assert_close(losses[index], loss.value(p, y, RANGE), &format!("{loss} at p={p}, y={y}"));
+                    assert_close(
+                        gradients[index],
+                        loss.gradient(p, y, RANGE),
+                        &format!("slope of {loss} at p={p}, y={y}"),
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn softmax_is_the_scalar_form_of_the_true_class_probability() {
+        let scores = [0.5_f32, -1.0, 2.0, 0.0, 0.0, 0.0, 3.0, 1.0, -2.0];
+        let classes = [2.0_f32, 0.0, 1.0];
+        let (losses, gradients) = by_autodiff(LossKind::Softmax, &scores, &classes);
+        for (row, class) in classes.iter().enumerate() {
+            let row_scores: Vec<f64> = scores[row * 3..row * 3 + 3].iter().map(|score| f64::from(*score)).collect();
+            let total: f64 = row_scores.iter().map(|score| score.exp()).sum();
+            let probabilities: Vec<f64> = row_scores.iter().map(|score| score.exp() / total).collect();
+            let truth = *class as usize;
+            let p = probabilities[truth];
+            assert_close(losses[row], LossKind::Softmax.value(p, 0.0, RANGE), "softmax");
+            for (index, other) in probabilities.iter().enumerate() {
+                // The chain rule: dp/dz_j = p (δ − p_j).
+                let inner = p * (f64::from(u8::from(index == truth)) - other);
+                let expected = LossKind::Softmax.gradient(p, 0.0, RANGE) * inner;
+                assert_close(gradients[row * 3 + index], expected, "slope of softmax");
+            }
+        }
+    }
+
+    #[test]
+    fn a_loss_must_fit_its_task() {
+        assert_eq!(Objective::choose(Task::Regression, None).unwrap(), LossKind::Squared);
+        assert_eq!(Objective::choose(Task::Binary, Some(LossKind::Hinge)).unwrap(), LossKind::Hinge);
+        let error = Objective::choose(Task::Multiclass, Some(LossKind::Hinge)).unwrap_err().to_string();
+        assert_eq!(error, "loss hinge does not fit a multiclass task; expected softmax");
+    }
+}

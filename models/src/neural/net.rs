@@ -1,0 +1,223 @@
+//! The host half of a served net: requests to encoded rows, scores to outputs, and a place on a device.
+
+use std::sync::Arc;
+
+use contract::{
+    Cost, DataType, Device, Golden, InputError, Invariance, Model, Replica, RowBlock, RunError, Signature, Tensor,
+};
+
+use super::{head::Head, mlp::MlpShape, replica::NetReplica};
+use crate::{device::to_burn, table::Encoders};
+
+/// Row counts that devices compile for. Twice the rows cost a GPU about the same until it is full, so powers of two waste
+/// little and keep the number of kernels to warm small.
+const BUCKETS: [usize; 11] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
+
+/// Layers of up to this many inputs are summed in one piece by the CPU's matrix product, whatever the batch.
+const EXACT_INPUTS: usize = 512;
+
+/// How far a row's scores may move with its batch elsewhere: another bucket is another kernel with another order of
+/// additions. Measured at most 2e-6 on nets of this kind; the promise leaves room for wide layers.
+const BATCH_TOLERANCE: f32 = 1e-4;
+
+/// How requests become rows.
+#[derive(Clone, Debug)]
+pub(crate) enum InputForm {
+    /// A table's rows, by the encoders fitted in training.
+    Table(Box<Encoders>),
+    /// One FP32 tensor `[n, width]` of this name.
+    Plain { name: String, width: usize },
+}
+
+/// Weights of a net, shared by its replicas.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Weights {
+    pub(crate) shape: MlpShape,
+    pub(crate) parameters: Vec<f32>,
+}
+
+/// A multi-layer perceptron over a table's rows, or over plain numbers when it was imported.
+#[derive(Clone, Debug)]
+pub struct TableNet {
+    signature: Signature,
+    input: InputForm,
+    head: Head,
+    weights: Arc<Weights>,
+    golden: Option<Golden>,
+    cpu_only: bool,
+}
+
+impl TableNet {
+    /// A net from its parts; the caller has checked that they fit together (see [`TableNet::check`]).
+    pub(crate) const fn new(
+        signature: Signature,
+        input: InputForm,
+        head: Head,
+        weights: Arc<Weights>,
+        golden: Option<Golden>,
+        cpu_only: bool,
+    ) -> Self {
+        Self { signature, input, head, weights, golden, cpu_only }
+    }
+
+    /// What does not fit together, as what was expected and what came.
+    pub(crate) fn check(&self) -> Result<(), (String, String)> {
+        let MlpShape { inputs, hidden: _, outputs } = &self.weights.shape;
+        let (width, scores) = (self.width(), self.head.scores());
+        if *inputs != width {
+            return Err((format!("weights for {width} values a row"), format!("weights for {inputs}")));
+        }
+        if *outputs != scores {
+            return Err((format!("weights that give {scores} scores a row"), format!("weights that give {outputs}")));
+        }
+        let expected = self.head.outputs(self.signature.outputs.first().map_or("", |spec| &spec.name));
+        if self.signature.outputs != expected {
+            let expected = expected.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            return Err((format!("outputs {expected}"), self.signature.describe_outputs()));
+        }
+        Ok(())
+    }
+
+    /// f32 values per encoded row.
+    #[must_use]
+    pub(crate) fn width(&self) -> usize {
+        match &self.input {
+            InputForm::Table(encoders) => encoders.width(),
+            InputForm::Plain { name: _, width } => *width,
+        }
+    }
+
+    /// The encoders of a net over a table's rows; none for an import.
+    #[must_use]
+    pub fn encoders(&self) -> Option<&Encoders> {
+        match &self.input {
+            InputForm::Table(encoders) => Some(encoders),
+            InputForm::Plain { name: _, width: _ } => None,
+        }
+    }
+
+    /// Sizes of the net.
+    #[must_use]
+    pub fn shape(&self) -> &MlpShape {
+        &self.weights.shape
+    }
+
+    /// The parameters, flat, in the order of [`MlpShape::layers`].
+    #[must_use]
+    pub fn parameters(&self) -> &[f32] {
+        &self.weights.parameters
+    }
+
+    /// Runs encoded rows on a replica of this net, in batches of the largest bucket with two in flight, and gives the
+    /// scores as [`Model::decode`] takes them.
+    ///
+    /// # Errors
+    /// [`RunError`] of the replica.
+    pub fn score(&self, replica: &mut dyn Replica, rows: &RowBlock) -> Result<RowBlock, RunError> {
+        let largest = BUCKETS[BUCKETS.len() - 1];
+        let mut scores = RowBlock::new(self.weights.shape.outputs * size_of::<f32>());
+        let (mut batch, mut out) = (RowBlock::new(rows.row_bytes()), RowBlock::default());
+        let mut before = None;
+        for start in (0..rows.rows()).step_by(largest) {
+            let end = rows.rows().min(start + largest);
+            batch.reset(rows.row_bytes());
+            batch.append_rows(rows, start..end);
+            let bucket = BUCKETS.iter().copied().find(|bucket| *bucket >= end - start).unwrap_or(largest);
+            let ticket = replica.submit(&batch, bucket)?;
+            if let Some(before) = before.replace(ticket) {
+                replica.collect(before, &mut out)?;
+                scores.append_rows(&out, 0..out.rows());
+            }
+        }
+        if let Some(last) = before {
+            replica.collect(last, &mut out)?;
+            scores.append_rows(&out, 0..out.rows());
+        }
+        Ok(scores)
+    }
+
+    /// The only input of an import, checked.
+    fn encode_plain(
+        &self,
+        name: &str,
+        width: usize,
+        inputs: &[Tensor],
+        rows: &mut RowBlock,
+    ) -> Result<usize, InputError> {
+        let expected = || self.signature.describe_inputs();
+        if let Some(other) = inputs.iter().find(|input| input.name() != name) {
+            return Err(InputError::UnknownInput { name: other.name().to_owned(), expected: expected() });
+        }
+        let input = match inputs {
+            [] => return Err(InputError::MissingInput { name: name.to_owned(), expected: expected() }),
+            [input] => input,
+            [_, ..] => return Err(InputError::DuplicateInput { name: name.to_owned() }),
+        };
+        let Some(values) = input.values::<f32>() else {
+            let (name, expected, got) = (name.to_owned(), DataType::Fp32.to_string(), input.datatype());
+            return Err(InputError::WrongDatatype { name, expected, got });
+        };
+        let &[count, columns] = input.shape() else {
+            let (name, expected, got) = (name.to_owned(), format!("[-1, {width}]"), input.shape().to_vec());
+            return Err(InputError::WrongShape { name, expected, got });
+        };
+        if columns != width {
+            let (name, expected, got) = (name.to_owned(), format!("[-1, {width}]"), input.shape().to_vec());
+            return Err(InputError::WrongShape { name, expected, got });
+        }
+        if count == 0 {
+            return Err(InputError::NoRows);
+        }
+        if let Some(missing) = input.validity().and_then(|_| (0..input.len()).find(|index| !input.is_valid(*index))) {
+            return Err(InputError::BadValue {
+                row: missing / width,
+                column: format!("{name}[{}]", missing % width),
+                expected: "a number".to_owned(),
+                got: "null".to_owned(),
+            });
+        }
+        rows.data_mut().extend_from_slice(values);
+        Ok(count)
+    }
+}
+
+impl Model for TableNet {
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    /// Exact where only the CPU computes and no layer takes more than 512 values, as measured by the tests; elsewhere
+    /// within a relative 1e-4.
+    fn invariance(&self) -> Invariance {
+        let narrow = self.weights.shape.layers().iter().all(|layer| layer.inputs <= EXACT_INPUTS);
+        if self.cpu_only && narrow { Invariance::Exact } else { Invariance::Within(BATCH_TOLERANCE) }
+    }
+
+    fn buckets(&self) -> &[usize] {
+        &BUCKETS
+    }
+
+    fn encode(&self, inputs: &[Tensor], rows: &mut RowBlock) -> Result<Cost, InputError> {
+        rows.reset(self.width() * size_of::<f32>());
+        let count = match &self.input {
+            InputForm::Table(encoders) => encoders.encode_tensors(inputs, rows)?,
+            InputForm::Plain { name, width } => self.encode_plain(name, *width, inputs, rows)?,
+        };
+        Ok(Cost { rows: count, class: 0 })
+    }
+
+    fn decode(&self, raw: &RowBlock, wanted: &[String]) -> Result<Vec<Tensor>, InputError> {
+        self.head.decode(raw.data().as_slice::<f32>(), &self.signature, wanted)
+    }
+
+    fn place(&self, device: &Device) -> Result<Box<dyn Replica>, RunError> {
+        let burn = to_burn(device)
+            .map_err(|error| RunError::DeviceLost { device: device.to_string(), reason: error.to_string() })?;
+        let Weights { shape, parameters } = &*self.weights;
+        Ok(Box::new(NetReplica::new(shape, parameters, device, burn)))
+    }
+
+    fn golden(&self) -> Option<&Golden> {
+        self.golden.as_ref()
+    }
+}

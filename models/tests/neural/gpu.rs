@@ -1,0 +1,88 @@
+//! Training and serving on a GPU adapter, a software one included; skipped with the reason printed where there is none.
+//!
+//! Kernels are compiled and tuned at first use: `CUBECL_AUTOTUNE_LEVEL=minimal` keeps that short.
+
+use contract::{Device, DeviceKind, Model, TrainingEnd};
+use models::neural::{MlpSettings, TrainOptions};
+
+use crate::{
+    replica::{net, rows},
+    tables::{Target, answer, csv, open, options, run},
+};
+
+/// The first wgpu adapter that can be used.
+fn adapter() -> Option<Device> {
+    let usable = models::device::list()
+        .into_iter()
+        .find(|report| report.device.kind == DeviceKind::Wgpu && report.unusable.is_none());
+    if usable.is_none() {
+        println!("skipped: no wgpu adapter on this machine (Debian's mesa-vulkan-drivers has a software one)");
+    }
+    usable.map(|report| report.device)
+}
+
+fn assert_within(got: &[f32], expected: &[f32], tolerance: f32) {
+    assert_eq!(got.len(), expected.len());
+    for (got, expected) in got.iter().zip(expected) {
+        let difference = (got - expected).abs() / expected.abs().max(1.0);
+        assert!(difference <= tolerance, "{got} on the GPU, {expected} on the CPU");
+    }
+}
+
+#[test]
+fn a_gpu_answers_as_the_cpu_does() {
+    let Some(gpu) = adapter() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let class = open(&run(&options(directory.path(), "class", &csv(300, 1, Target::Class))));
+    let golden = class.golden().unwrap();
+    let there = answer(&class, &gpu, &golden.inputs);
+    assert_eq!(there[0], golden.outputs[0], "labels");
+    assert_within(there[1].values::<f32>().unwrap(), golden.outputs[1].values::<f32>().unwrap(), 1e-4);
+
+    // Two batches in flight, the second one padded; then every row alone.
+    let (wide, _) = net(&[20, 64, 64, 3]);
+    let all = rows(1100, 20);
+    let mut on_gpu = wide.place(&gpu).unwrap();
+    let mut on_cpu = wide.place(&Device::cpu()).unwrap();
+    on_gpu.warm(1).unwrap();
+    let expected = wide.score(on_cpu.as_mut(), &all).unwrap();
+    let got = wide.score(on_gpu.as_mut(), &all).unwrap();
+    assert_within(got.data().as_slice::<f32>(), expected.data().as_slice::<f32>(), 1e-4);
+    for row in [0, 1099] {
+        let mut one = contract::RowBlock::new(80);
+        one.append_rows(&all, row..row + 1);
+        let alone = wide.score(on_gpu.as_mut(), &one).unwrap();
+        assert_within(alone.data().as_slice::<f32>(), &expected.data().as_slice::<f32>()[row * 3..row * 3 + 3], 1e-4);
+    }
+    assert!(on_gpu.memory().weights > 0);
+}
+
+#[test]
+fn a_gpu_trains_as_the_cpu_does() {
+    let Some(gpu) = adapter() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let table = csv(320, 1, Target::Price);
+    // Without dropout both draw the same start and the same orders, so that only roundings differ.
+    let model = MlpSettings { hidden: vec![16], epochs: 3, batch_size: 64, dropout: 0.0, ..MlpSettings::default() };
+    let run_on = |name: &str, device: Device, dropout: f64| {
+        let model = MlpSettings { dropout, ..model.clone() };
+        run(&TrainOptions { device, model, ..options(directory.path(), name, &table) })
+    };
+    let here = run_on("cpu", Device::cpu(), 0.0);
+    let there = run_on("gpu", gpu.clone(), 0.0);
+    assert_eq!(there.metadata.training_end, Some(TrainingEnd::Completed));
+    assert_eq!(there.metadata.device.as_deref(), Some(gpu.to_string().as_str()));
+    assert_eq!(here.metadata.curves.len(), there.metadata.curves.len());
+    for (here, there) in here.metadata.curves.iter().zip(&there.metadata.curves) {
+        let difference = (here.validation_loss - there.validation_loss).abs() / here.validation_loss;
+        assert!(difference < 1e-3, "{here:?} on the CPU, {there:?} on the GPU");
+    }
+    // What was trained there is served here: the golden answers are the CPU's.
+    let net = open(&there);
+    let golden = net.golden().unwrap();
+    assert_eq!(answer(&net, &Device::cpu(), &golden.inputs), golden.outputs);
+
+    let dropped = run_on("dropout", gpu, 0.3);
+    assert!(dropped.metadata.curves.iter().all(|point| point.training_loss.is_finite()));
+    assert_ne!(dropped.metadata.curves[0].training_loss, there.metadata.curves[0].training_loss);
+}

@@ -1,0 +1,65 @@
+//! Nets from elsewhere, served.
+
+use contract::{Device, Format, InputError, Model, Tensor};
+use models::neural::{Formats, ImportOptions, import_dense};
+
+use crate::{replica::net, tables::answer};
+
+#[test]
+fn an_import_computes_the_function_of_its_weights() {
+    let (net, weights) = net(&[30, 64, 1]);
+    assert_eq!(net.signature().describe_inputs(), "'x' FP32 [-1, 30]");
+    assert_eq!(net.signature().describe_outputs(), "'y' FP32 [-1, 1]");
+    assert!(net.signature().task.is_none() && net.signature().columns.is_empty());
+    let values: Vec<f32> = (0..90).map(|i| (i as f32 * 0.37).sin()).collect();
+    let x = Tensor::from_values("x", vec![3, 30], &values).unwrap();
+    let y = answer(&net, &Device::cpu(), &[x]);
+    for (got, expected) in y[0].values::<f32>().unwrap().iter().zip(weights.forward(&values)) {
+        assert!((got - expected).abs() < 1e-5, "{got}, not {expected}");
+    }
+    let golden = net.golden().unwrap();
+    assert_eq!(answer(&net, &Device::cpu(), &golden.inputs), golden.outputs);
+}
+
+#[test]
+fn names_are_chosen_and_the_source_is_recorded() {
+    let (_, weights) = net(&[4, 2]);
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("theirs.safetensors");
+    fs_err::write(&file, weights.to_safetensors().unwrap()).unwrap();
+    let options = ImportOptions { input: "in".to_owned(), output: "out".to_owned(), author: None };
+    let imported = import_dense(&file, &directory.path().join("a"), &options).unwrap();
+    assert_eq!(imported.metadata.kind, "dense");
+    assert!(imported.metadata.source.unwrap().starts_with("theirs.safetensors sha256:"));
+    let net = Formats::new().open(&imported.directory).unwrap();
+    assert_eq!((net.signature().inputs[0].name.as_str(), net.signature().outputs[0].name.as_str()), ("in", "out"));
+
+    let again = import_dense(&file, &directory.path().join("a"), &options).unwrap_err().to_string();
+    assert!(again.contains("exists"), "{again}");
+    fs_err::write(&file, b"nothing").unwrap();
+    let error = import_dense(&file, &directory.path().join("b"), &options).unwrap_err().to_string();
+    assert!(error.contains("theirs.safetensors"), "{error}");
+    assert!(!directory.path().join("b").exists());
+}
+
+#[test]
+fn requests_that_do_not_fit_are_told_why() {
+    let (net, _) = net(&[4, 2]);
+    let encode = |inputs: &[Tensor]| net.encode(inputs, &mut contract::RowBlock::default()).unwrap_err();
+    let x = |shape: Vec<usize>| Tensor::from_values("x", shape.clone(), &vec![0_f32; shape.iter().product()]).unwrap();
+    assert!(matches!(encode(&[]), InputError::MissingInput { .. }));
+    assert!(matches!(encode(&[x(vec![1, 4]), x(vec![1, 4])]), InputError::DuplicateInput { .. }));
+    assert!(matches!(encode(&[x(vec![1, 5])]), InputError::WrongShape { .. }));
+    assert!(matches!(encode(&[x(vec![4])]), InputError::WrongShape { .. }));
+    assert!(matches!(encode(&[x(vec![0, 4])]), InputError::NoRows));
+    let other = Tensor::from_values("z", vec![1, 4], &[0_f32; 4]).unwrap();
+    assert!(matches!(encode(&[other]), InputError::UnknownInput { .. }));
+    let double = Tensor::from_values("x", vec![1, 4], &[0_f64; 4]).unwrap();
+    let error = encode(&[double]).to_string();
+    assert_eq!(error, "input 'x' has datatype FP64, expected FP32");
+    let mut validity = contract::Bitmap::filled(6, true);
+    validity.push(false);
+    validity.push(true);
+    let gap = x(vec![2, 4]).with_validity(validity).unwrap();
+    assert_eq!(encode(&[gap]).to_string(), "row 1, column 'x[2]': expected a number, got null");
+}
