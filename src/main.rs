@@ -34,7 +34,7 @@ enum Subcommands {
     Doctor(commands::doctor::Arguments),
 }
 
-/// Exit code for a wrong command line or wrong settings: EX_USAGE of sysexits.h.
+/// Exit code for a wrong command line or wrong settings: `EX_USAGE` of sysexits.h.
 const USAGE: u8 = 64;
 
 fn main() -> ExitCode {

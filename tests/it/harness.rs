@@ -128,8 +128,8 @@ impl Answer {
 impl Server {
     pub(crate) fn wait_until_ready(&self) {
         let started = Instant::now();
-        while !self.try_get("/v2/health/ready").is_some_and(|answer| answer.status == 200) {
-            assert!(started.elapsed() < Duration::from_secs(60), "the server did not get ready");
+        while self.try_get("/v2/health/ready").is_none_or(|answer| answer.status != 200) {
+            assert!(started.elapsed() < Duration::from_mins(1), "the server did not get ready");
             thread::sleep(Duration::from_millis(20));
         }
     }
@@ -202,13 +202,9 @@ pub(crate) fn houses(rows: usize) -> String {
         let premium = if district == "north" { 50 } else { 0 };
         let price = area * 3 + rooms * 10 + premium + usize::from(garden) * 25 + (year - 1950) / 2;
         let or_gap = |salt: usize, text: String| if draw(salt, 20) == 0 { String::new() } else { text };
-        csv.push_str(&format!(
-            "{},{rooms},{},{},{year}-0{}-15,{price}\n",
-            or_gap(6, area.to_string()),
-            or_gap(7, district.to_owned()),
-            or_gap(8, garden.to_string()),
-            1 + draw(9, 9),
-        ));
+        let (area, district) = (or_gap(6, area.to_string()), or_gap(7, district.to_owned()));
+        let (garden, month) = (or_gap(8, garden.to_string()), 1 + draw(9, 9));
+        csv += &format!("{area},{rooms},{district},{garden},{year}-0{month}-15,{price}\n");
     }
     csv
 }

@@ -28,7 +28,7 @@ fn a_registration_killed_at_any_moment_leaves_no_half_version() {
     emberline.ok(&import);
     let whole = whole.elapsed();
 
-    let (rounds, mut killed) = (12, 0);
+    let (rounds, mut killed) = (12_u32, 0_u32);
     for round in 0..rounds {
         let mut child = emberline.command(&import).stdout(std::process::Stdio::null()).spawn().unwrap();
         thread::sleep(whole.mul_f64(f64::from(round) / f64::from(rounds)));
@@ -46,7 +46,7 @@ fn a_registration_killed_at_any_moment_leaves_no_half_version() {
             }
         }
     }
-    assert!(killed >= rounds as u32 / 2, "only {killed} of {rounds} registrations were killed");
+    assert!(killed >= rounds / 2, "only {killed} of {rounds} registrations were killed");
 
     let last = emberline.json(&import)["version"].as_u64().unwrap();
     let models = emberline.json(&["models", "list", "--json"]);

@@ -1,4 +1,5 @@
 //! The real binary, driven as its users drive it: by its command line and over HTTP.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "helpers of tests fail the test")]
 
 mod demo;
 mod doctor;

@@ -116,7 +116,7 @@ fn classes_are_answered_by_label_and_probability() {
         } else {
             "smoke"
         };
-        csv.push_str(&format!("{x},{y},{kind}\n"));
+        csv += &format!("{x},{y},{kind}\n");
     }
     let data = emberline.write("fire.csv", &csv);
     let trained = emberline.train(&[

@@ -58,7 +58,7 @@ pub(crate) fn start(binary: Option<&Path>) -> Result<Served> {
         if let Some(status) = served.child.try_wait()? {
             bail!("the server ended with {status}");
         }
-        if started.elapsed() > Duration::from_secs(60) {
+        if started.elapsed() > Duration::from_mins(1) {
             bail!("the server was not ready after 60 s");
         }
         thread::sleep(Duration::from_millis(5));

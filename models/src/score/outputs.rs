@@ -66,7 +66,7 @@ impl OutputColumns {
                 } else if let Some(strings) = answer.strings() {
                     let column = strings.iter().skip(index).step_by(width);
                     let column = column.map(|text| Some(String::from_utf8_lossy(text).into_owned()));
-                    columns.push(Arc::new(LargeStringArray::from_iter(column)));
+                    columns.push(Arc::new(column.collect::<LargeStringArray>()));
                 } else {
                     let datatype = answer.datatype();
                     return Err(Error::Column {

@@ -55,9 +55,9 @@ impl Wines {
         let mut text = format!("{},{TARGET}\n", self.features.join(","));
         for wine in self.rows.iter().filter(|wine| !wine.live) {
             for value in &wine.values {
-                text.push_str(&format!("{value},"));
+                text += &format!("{value},");
             }
-            text.push_str(&format!("{}\n", wine.quality));
+            text += &format!("{}\n", wine.quality);
         }
         fs_err::write(path, text).context("cannot write the demo's table")
     }
