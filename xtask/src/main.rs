@@ -20,11 +20,11 @@ usage: cargo xtask COMMAND
 commands:
   test [ARGS]   install what the tests need (on Debian: lavapipe, through apt), then run every test
   check         formatting, lints, the house's arrows (which crate may depend on which), file sizes
-  picture       run the demo and draw its report as docs/demo.svg
+  picture [ARGS] run the demo and draw its report as docs/demo.svg
   ci            check, then test: what .ci/run calls
   help          this text
 
-ARGS go to `cargo test`: `cargo xtask test -p engine` tests one room.
+ARGS go to `cargo test` or `cargo run`: `cargo xtask test -p engine` tests one room.
 ";
 
 fn main() -> ExitCode {
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     let outcome = match command.as_str() {
         "test" => test::run(&rest),
         "check" => check::run(),
-        "picture" => picture::run(),
+        "picture" => picture::run(&rest),
         "ci" => check::run().and_then(|()| test::run(&[])),
         "help" | "--help" | "-h" => {
             say(HELP);

@@ -12,11 +12,13 @@ const LINE_HEIGHT: usize = 19;
 const CHARACTER_WIDTH: f64 = 8.4;
 const MARGIN: usize = 24;
 
-/// Runs the demo and draws its report.
-pub(crate) fn run() -> Result<()> {
+/// Runs the demo, built with `arguments`, and draws its report.
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
     say("running the demo");
     let output = cargo()
-        .args(["run", "--quiet", "--release", "--", "demo", "--once"])
+        .args(["run", "--quiet", "--release"])
+        .args(arguments)
+        .args(["--", "demo", "--once"])
         .stderr(std::process::Stdio::inherit())
         .output()
         .context("cannot run the demo")?;

@@ -88,7 +88,7 @@ impl Load {
         format!(
             "head, tail = '{head}', '{tail}'\n\
              wrk.method = 'POST'; wrk.headers['Content-Type'] = 'application/json'; wrk.body = head .. '0.5' .. tail\n\
-             init = function(arguments) wrk.init(arguments); same = wrk.format() end\n\
+             init = function() same = wrk.format() end\n\
              {next}\n\
              done = function(summary, latency)\n\
                local errors = summary.errors\n\
