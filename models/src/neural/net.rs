@@ -17,7 +17,7 @@ const BUCKETS: [usize; 11] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
 const EXACT_INPUTS: usize = 512;
 
 /// How far a row's scores may move with its batch elsewhere: another bucket is another kernel with another order of
-/// additions. Measured at most 2e-6 on nets of this kind; the promise leaves room for wide layers.
+/// additions. A choice that leaves room for wide layers, and the bound that the tests hold GPU adapters to beside the CPU.
 const BATCH_TOLERANCE: f32 = 1e-4;
 
 /// How requests become rows.
