@@ -259,7 +259,8 @@ async fn unloading_and_loading_one_model_loses_no_request_of_another() {
         let (mut answered, mut refused) = (0, 0);
         while !there.load(std::sync::atomic::Ordering::Relaxed) {
             let input = FakeModel::with_offset(0.0).input(&[1.0, 2.0]).unwrap();
-            let request = PredictRequest { use_cache: false, ..PredictRequest::new("other", vec![input]) };
+            let request =
+                PredictRequest { cache: crate::serve::CacheUse::NONE, ..PredictRequest::new("other", vec![input]) };
             match engine.predict(request, None).await {
                 Ok(prediction) => {
                     assert_eq!(prediction.outputs[0].values::<f32>().unwrap(), [3.0]);

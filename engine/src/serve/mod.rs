@@ -29,8 +29,8 @@ mod tests;
 
 pub use self::{
     deployment::{Deployment, ServedModel, ServedVersion, VersionState},
-    request::{CacheStatus, PredictRequest, Prediction},
+    request::{CacheStatus, CacheUse, PredictRequest, Prediction},
     serving::Serving,
-    settings::ServingSettings,
+    settings::{ModelServing, ServingSettings},
 };
 pub use crate::registry::VersionSelector;

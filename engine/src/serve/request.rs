@@ -19,8 +19,35 @@ pub struct PredictRequest {
     pub outputs: Vec<String>,
     /// Longest time to the answer; the settings' `request_timeout` when absent or longer than that.
     pub timeout: Option<Duration>,
-    /// Whether the answer may come from the cache and be put there.
-    pub use_cache: bool,
+    /// Urgency: 1 is the most urgent level, larger numbers wait behind smaller ones, and what is beyond the model's last level
+    /// belongs to that; 0 is the model's default level.
+    pub priority: u32,
+    /// What the cache may do for it.
+    pub cache: CacheUse,
+}
+
+/// What the cache may do for a request (RFC 9111, `Cache-Control` of a request).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CacheUse {
+    /// Whether the answer may come from the cache, or from an equal request that is under way.
+    pub read: bool,
+    /// Whether the answer may be kept for others.
+    pub store: bool,
+    /// Oldest answer that will do; none for the model's own time to live.
+    pub max_age: Option<Duration>,
+}
+
+impl CacheUse {
+    /// Reads and keeps.
+    pub const FULL: Self = Self { read: true, store: true, max_age: None };
+    /// Goes past the cache.
+    pub const NONE: Self = Self { read: false, store: false, max_age: None };
+}
+
+impl Default for CacheUse {
+    fn default() -> Self {
+        Self::FULL
+    }
 }
 
 impl PredictRequest {
@@ -33,7 +60,8 @@ impl PredictRequest {
             inputs,
             outputs: Vec::new(),
             timeout: None,
-            use_cache: true,
+            priority: 0,
+            cache: CacheUse::FULL,
         }
     }
 }

@@ -169,7 +169,8 @@ impl Serving {
         request: &PredictRequest,
         started: Instant,
     ) -> Result<(Prediction, Times)> {
-        let PredictRequest { model: _, selector: _, inputs, outputs: wanted, timeout, use_cache } = request;
+        let PredictRequest { model: _, selector: _, inputs, outputs: wanted, timeout, priority: _, cache: cache_use } =
+            request;
         check_wanted(deployment.model.as_ref(), wanted)?;
         let longest = self.inner.settings.request_timeout;
         let timeout = timeout.map_or(longest, |timeout| timeout.min(longest));
@@ -178,7 +179,7 @@ impl Serving {
         let mut timed = None;
         let late = |_elapsed| Error::DeadlineExceeded { after: timeout };
 
-        let cache = self.inner.cache.as_ref().filter(|_| *use_cache);
+        let cache = self.inner.cache.as_ref().filter(|_| cache_use.read && cache_use.store);
         let looked = cache.map(|_| Instant::now());
         let (answer, status) = {
             let computed = run.timed_answer(inputs, wanted, deadline, &mut timed);

@@ -60,6 +60,33 @@ impl ServingSettings {
     }
 }
 
+/// How one model is served. What is absent is as in the [`ServingSettings`] of the process. Times are in microseconds, so that
+/// the JSON form has whole numbers only.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ModelServing {
+    /// Most rows of one batch; buckets beyond it are not used.
+    pub max_batch_rows: Option<usize>,
+    /// Longest time that an idle device waits for a batch to fill.
+    pub max_queue_delay_us: Option<u64>,
+    /// Most rows of this model that wait for one device.
+    pub max_queue_rows: Option<usize>,
+    /// Longest time of a request.
+    pub request_timeout_us: Option<u64>,
+    /// The 99th percentile of total latency to stay inside: batch size and delay follow measured compute times.
+    pub slo_us: Option<u64>,
+    /// Number of priority levels; 1 is the most urgent.
+    pub priority_levels: Option<u32>,
+    /// Level of requests that name none.
+    pub default_priority: Option<u32>,
+    /// Share of a device beside other models that wait for it, in rows per round.
+    pub weight: Option<u32>,
+    /// Longest age of a cached answer; 0 turns the cache off for this model.
+    pub cache_ttl_us: Option<u64>,
+    /// Replicas on each of its devices.
+    pub instances: Option<usize>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

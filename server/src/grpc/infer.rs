@@ -5,7 +5,7 @@ use std::time::Instant;
 use contract::Tensor;
 use engine::{
     registry::{VersionSelector, is_name},
-    serve::PredictRequest,
+    serve::{CacheUse, PredictRequest},
 };
 
 use super::{
@@ -37,7 +37,7 @@ pub(super) async fn infer(
     let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
     let timeout = timeout.into_iter().chain(left).min();
     let outputs = wanted.iter().map(|output| output.name.clone()).collect();
-    let call = PredictRequest { model, selector, inputs, outputs, timeout, use_cache: true };
+    let call = PredictRequest { model, selector, inputs, outputs, timeout, priority: 0, cache: CacheUse::FULL };
     let prediction = state.engine.predict(call, None).await?;
     trace.mark("REQUEST_END");
     trace.answered(&id, prediction.version);

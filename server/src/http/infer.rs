@@ -9,7 +9,7 @@ use actix_web::{
     },
     web::{Payload, ServiceConfig},
 };
-use engine::serve::PredictRequest;
+use engine::serve::{CacheUse, PredictRequest};
 
 use super::{Answer, Shared, body, encoding, named_model, only, predicted};
 use crate::{
@@ -41,7 +41,7 @@ async fn infer(state: Shared, request: HttpRequest, payload: Payload) -> Answer 
     drop(body);
     let names = asked.output_names();
     let InferRequest { id, timeout, inputs, outputs, binary } = asked;
-    let call = PredictRequest { model, selector, inputs, outputs: names, timeout, use_cache: true };
+    let call = PredictRequest { model, selector, inputs, outputs: names, timeout, priority: 0, cache: CacheUse::FULL };
     trace.mark("REQUEST_START");
     let prediction = state.engine.predict(call, None).await?;
     trace.mark("REQUEST_END");

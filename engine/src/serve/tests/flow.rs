@@ -3,7 +3,10 @@
 use contract::InputError;
 
 use super::*;
-use crate::{Error, serve::CacheStatus};
+use crate::{
+    Error,
+    serve::{CacheStatus, CacheUse},
+};
 
 #[tokio::test]
 async fn answers_rows_in_order_with_a_fresh_id() {
@@ -172,7 +175,7 @@ async fn equal_requests_are_answered_from_the_cache_until_the_model_moves() {
     assert!(matches!(second.cache, CacheStatus::Hit { .. }));
     assert_ne!(first.id, second.id);
     assert_eq!((sums(&second), second.rows, probe.rows() - rows), (vec![1.0], 1, 1));
-    let past = serving.predict(PredictRequest { use_cache: false, ..request([1.0]) }).await.unwrap();
+    let past = serving.predict(PredictRequest { cache: CacheUse::NONE, ..request([1.0]) }).await.unwrap();
     assert_eq!((past.cache, probe.rows() - rows), (CacheStatus::Off, 2));
     model.revise();
     assert_eq!(serving.predict(request([1.0])).await.unwrap().cache, CacheStatus::Miss);

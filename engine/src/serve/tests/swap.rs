@@ -65,7 +65,7 @@ async fn read(
         let rows = 1 + seen.len() % 11;
         let sent = PredictRequest {
             selector: selector.clone(),
-            use_cache: !reader.is_multiple_of(3),
+            cache: if reader.is_multiple_of(3) { crate::serve::CacheUse::NONE } else { crate::serve::CacheUse::FULL },
             ..request((0..rows).map(|row| value + row as f32))
         };
         let start = Instant::now();
