@@ -20,7 +20,7 @@ use engine::Engine;
 
 use crate::{
     grpc::{GrpcListener, GrpcServer},
-    http,
+    http::{self, Shared},
     logs::LogControl,
     settings::ServerSettings,
     state::State,
@@ -100,11 +100,12 @@ pub fn start_with_logs(
 }
 
 fn listen(settings: &ServerSettings, addresses: &[SocketAddr], state: Arc<State>) -> io::Result<(Server, SocketAddr)> {
-    let configure = http::configure(Arc::clone(&state));
+    let state = Shared::from(state);
+    let configure = http::configure(Shared::clone(&state));
     let mut server = HttpServer::new(move || {
-        let state = Arc::clone(&state);
-        let closing = move |request: ServiceRequest, service: &_| http::closing(Arc::clone(&state), request, service);
-        App::new().configure(configure.clone()).wrap_fn(closing)
+        let state = Shared::clone(&state);
+        let way = move |request: ServiceRequest, service: &_| http::way(&state, request, service);
+        App::new().configure(configure.clone()).wrap_fn(way)
     })
     .disable_signals()
     .tcp_nodelay(true)

@@ -19,6 +19,7 @@ mod executor;
 mod gate;
 mod lifecycle;
 mod observe;
+mod prediction_id;
 mod request;
 mod router;
 mod selftest;
@@ -29,6 +30,7 @@ mod tests;
 
 pub use self::{
     deployment::{Deployment, ServedModel, ServedVersion, VersionState},
+    prediction_id::PredictionId,
     request::{CacheStatus, CacheUse, PredictRequest, Prediction},
     serving::Serving,
     settings::{ModelServing, ServingSettings},

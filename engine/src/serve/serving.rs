@@ -18,6 +18,7 @@ use super::{
     deployment::{Deployment, Pass, ServedModel},
     executor::{Executor, Refused, guarded},
     observe::{RequestObserver, Times},
+    prediction_id::PredictionId,
     request::{CacheStatus, PredictRequest, Prediction},
     router::Router,
     settings::ServingSettings,
@@ -204,7 +205,7 @@ impl Serving {
         let times = Times { cache: cache.saturating_sub(computing.unwrap_or_default()), computed };
         let Answer { outputs, rows } = answer;
         let prediction = Prediction {
-            id: uuid::Uuid::now_v7().to_string(),
+            id: PredictionId::fresh(),
             model: Arc::clone(&deployment.name),
             version: deployment.version,
             outputs,
