@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 use contract::{Device, MemoryUse, Model};
 use serde::{Serialize, Serializer};
 
-use super::{executor::Executor, gate::Gate};
+use super::{direct::DirectRuns, executor::Executor, gate::Gate};
 use crate::monitor::{VersionMonitor, VersionStatistics};
 
 /// A version of a model, placed on a device and warm.
@@ -22,6 +22,8 @@ pub struct Deployment {
     pub(super) memory: MemoryUse,
     pub(super) monitor: Arc<VersionMonitor>,
     pub(super) gate: Gate,
+    /// How it runs on its requests' own threads, if it can.
+    pub(super) direct: Option<DirectRuns>,
 }
 
 impl Deployment {

@@ -12,13 +12,14 @@ use tokio::time::{timeout, timeout_at};
 use super::{
     batcher::LaneShape,
     deployment::Deployment,
+    direct::DirectRuns,
     executor::Executor,
     gate::Gate,
     router::Slot,
     selftest,
     serving::{Inner, Run, Serving},
 };
-use crate::{Error, Result};
+use crate::{Error, Result, monitor::VersionMonitor};
 
 /// Time for the self-test, which queues with live requests.
 const SELF_TEST_TIMEOUT: Duration = Duration::from_mins(1);
@@ -211,7 +212,11 @@ impl Attempt<'_> {
             .ok_or_else(|| self.self_test_error("expected at least one bucket above zero, got none".to_owned()))?;
         let monitor = self.inner.monitor.version(self.model, self.version);
         let memory = self.executor.place(self.id, Arc::clone(&loaded), shape, Arc::clone(&monitor)).await?;
-        self.self_test(loaded.as_ref()).await?;
+        let direct = DirectRuns::new(loaded.as_ref(), self.executor.device());
+        self.self_test(loaded.as_ref(), None).await?;
+        if let Some(direct) = &direct {
+            self.self_test(loaded.as_ref(), Some((direct, &monitor))).await?;
+        }
         // Statistics are those of requests: the self-test's batches are not counted, and warming was not either.
         monitor.clear();
         Ok(Deployment {
@@ -223,15 +228,16 @@ impl Attempt<'_> {
             memory,
             monitor,
             gate: Gate::default(),
+            direct,
         })
     }
 
-    /// Runs the golden inputs the way requests run.
-    async fn self_test(&self, loaded: &dyn Model) -> Result<()> {
+    /// Runs the golden inputs on the way that requests go: through the executor, or on their own threads.
+    async fn self_test(&self, loaded: &dyn Model, direct: Option<(&DirectRuns, &VersionMonitor)>) -> Result<()> {
         let Some(golden) = loaded.golden() else { return Ok(()) };
         let wanted: Vec<String> = golden.outputs.iter().map(|output| output.name().to_owned()).collect();
         let deadline = Instant::now() + SELF_TEST_TIMEOUT;
-        let run = Run { executor: self.executor, lane: self.id, model: loaded };
+        let run = Run { executor: self.executor, lane: self.id, model: loaded, direct };
         let (answer, _times) = timeout_at(deadline.into(), run.answer(&golden.inputs, &wanted, deadline))
             .await
             .map_err(|_elapsed| Error::DeadlineExceeded { after: SELF_TEST_TIMEOUT })??;

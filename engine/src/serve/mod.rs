@@ -15,6 +15,7 @@
 mod batcher;
 mod cache;
 mod deployment;
+mod direct;
 mod executor;
 mod gate;
 mod lifecycle;

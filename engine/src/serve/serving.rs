@@ -9,13 +9,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use contract::{Device, InputError, Model, RowBlock, RunError, Tensor};
+use contract::{Cost, Device, InputError, Model, RowBlock, RunError, Tensor};
 use tokio::time::timeout_at;
 
 use super::{
     batcher::{Computed, Failure, LaneId},
     cache::{Answer, AnswerCache, LookUp, Question},
     deployment::{Deployment, Pass, ServedModel},
+    direct::DirectRuns,
     executor::{Executor, Refused, guarded},
     observe::{RequestObserver, Times},
     prediction_id::PredictionId,
@@ -25,7 +26,7 @@ use super::{
 };
 use crate::{
     Error, Result,
-    monitor::{ComputeTimes, Family, Monitor, Sample, families},
+    monitor::{ComputeTimes, Family, Monitor, Sample, VersionMonitor, families},
     registry::VersionSelector,
 };
 
@@ -176,7 +177,12 @@ impl Serving {
         let longest = self.inner.settings.request_timeout;
         let timeout = timeout.map_or(longest, |timeout| timeout.min(longest));
         let deadline = started + timeout;
-        let run = Run { executor: &deployment.executor, lane: deployment.id, model: deployment.model.as_ref() };
+        let run = Run {
+            executor: &deployment.executor,
+            lane: deployment.id,
+            model: deployment.model.as_ref(),
+            direct: deployment.direct.as_ref().map(|direct| (direct, &*deployment.monitor)),
+        };
         let mut timed = None;
         let late = |_elapsed| Error::DeadlineExceeded { after: timeout };
 
@@ -237,6 +243,8 @@ pub(super) struct Run<'a> {
     pub(super) executor: &'a Executor,
     pub(super) lane: LaneId,
     pub(super) model: &'a dyn Model,
+    /// How it runs past the executor, if it can.
+    pub(super) direct: Option<(&'a DirectRuns, &'a VersionMonitor)>,
 }
 
 impl Run<'_> {
@@ -270,15 +278,28 @@ impl Run<'_> {
         if cost.rows == 0 {
             return Err(Error::Input(InputError::NoRows));
         }
-        let budget = deadline.saturating_duration_since(Instant::now());
-        let Computed { rows: raw, mut times, ended } = self
-            .executor
-            .run(self.lane, cost.class, rows, deadline)
-            .await
-            .map_err(|refused| refusal(refused, budget))?;
+        let now = Instant::now();
+        let budget = deadline.saturating_duration_since(now);
+        let direct = self.direct.filter(|_| !budget.is_zero());
+        let ran = direct.and_then(|(direct, monitor)| direct.run(self.model, &rows, now, monitor));
+        let Computed { rows: raw, mut times, ended } = match ran {
+            Some(computed) => computed.map_err(unwrapped)?,
+            None => self.queued(cost, rows, deadline).await.map_err(|refused| refusal(refused, budget))?,
+        };
         let outputs = guarded(|| Ok(self.model.decode(&raw, wanted)?)).map_err(unwrapped)?;
         times.output = ended.map_or(Duration::ZERO, |ended| ended.elapsed());
         Ok((Answer { outputs: Arc::from(outputs), rows: cost.rows }, times))
+    }
+}
+
+impl Run<'_> {
+    /// Waits for the executor to run the rows.
+    async fn queued(&self, cost: Cost, rows: RowBlock, deadline: Instant) -> Result<Computed, Refused> {
+        let computed = self.executor.run(self.lane, cost.class, rows, deadline).await?;
+        if let Some((direct, _)) = self.direct {
+            direct.hint(computed.times.batch_rows, computed.times.compute);
+        }
+        Ok(computed)
     }
 }
 
