@@ -29,7 +29,7 @@ mod tests;
 
 pub use self::{
     deployment::{Deployment, ServedModel, ServedVersion, VersionState},
-    request::{CacheStatus, CacheUse, PredictRequest, Prediction},
+    request::{CacheStatus, CacheUse, PredictRequest, Prediction, Timing},
     serving::Serving,
     settings::{ModelServing, ServingSettings},
 };

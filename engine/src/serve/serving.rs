@@ -17,8 +17,8 @@ use super::{
     cache::{Answer, AnswerCache, LookUp, Question},
     deployment::{Deployment, Pass, ServedModel},
     executor::{Executor, Refused, guarded},
-    observe::{RequestObserver, Times},
-    request::{CacheStatus, PredictRequest, Prediction},
+    observe::RequestObserver,
+    request::{CacheStatus, PredictRequest, Prediction, Timing},
     router::Router,
     settings::ServingSettings,
 };
@@ -163,14 +163,17 @@ impl Serving {
         }
     }
 
-    async fn answer(
-        &self,
-        deployment: &Deployment,
-        request: &PredictRequest,
-        started: Instant,
-    ) -> Result<(Prediction, Times)> {
-        let PredictRequest { model: _, selector: _, inputs, outputs: wanted, timeout, priority: _, cache: cache_use } =
-            request;
+    async fn answer(&self, deployment: &Deployment, request: &PredictRequest, started: Instant) -> Result<Prediction> {
+        let PredictRequest {
+            model: _,
+            selector: _,
+            inputs,
+            outputs: wanted,
+            timeout,
+            priority: _,
+            cache: cache_use,
+            received,
+        } = request;
         check_wanted(deployment.model.as_ref(), wanted)?;
         let longest = self.inner.settings.request_timeout;
         let timeout = timeout.map_or(longest, |timeout| timeout.min(longest));
@@ -180,7 +183,6 @@ impl Serving {
         let late = |_elapsed| Error::DeadlineExceeded { after: timeout };
 
         let cache = self.inner.cache.as_ref().filter(|_| cache_use.read && cache_use.store);
-        let looked = cache.map(|_| Instant::now());
         let (answer, status) = {
             let computed = run.timed_answer(inputs, wanted, deadline, &mut timed);
             match cache {
@@ -199,11 +201,23 @@ impl Serving {
                 }
             }
         };
-        let (computed, computing) = timed.unzip();
-        let cache = looked.map_or(Duration::ZERO, |looked| looked.elapsed());
-        let times = Times { cache: cache.saturating_sub(computing.unwrap_or_default()), computed };
+        let ended = Instant::now();
+        let total = ended - started;
+        let timing = Timing {
+            decode: received.map(|received| started.saturating_duration_since(received)),
+            cache: match status {
+                CacheStatus::Off => Duration::ZERO,
+                CacheStatus::Hit { age: _ } | CacheStatus::Miss => {
+                    total.saturating_sub(timed.map_or(Duration::ZERO, |times| times.whole))
+                }
+            },
+            computed: timed,
+            total,
+            ended: Some(ended),
+            monitor: None,
+        };
         let Answer { outputs, rows } = answer;
-        let prediction = Prediction {
+        Ok(Prediction {
             id: uuid::Uuid::now_v7().to_string(),
             model: Arc::clone(&deployment.name),
             version: deployment.version,
@@ -211,8 +225,8 @@ impl Serving {
             rows,
             cache: status,
             host: Arc::clone(&deployment.model),
-        };
-        Ok((prediction, times))
+            timing,
+        })
     }
 }
 
@@ -239,17 +253,16 @@ pub(super) struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// As [`Run::answer`]; on success `timed` tells what became of the time, and how long it was in all.
+    /// As [`Run::answer`]; on success `timed` tells what became of the time.
     async fn timed_answer(
         &self,
         inputs: &[Tensor],
         wanted: &[String],
         deadline: Instant,
-        timed: &mut Option<(ComputeTimes, Duration)>,
+        timed: &mut Option<ComputeTimes>,
     ) -> Result<Answer> {
-        let began = Instant::now();
         let (answer, times) = self.answer(inputs, wanted, deadline).await?;
-        *timed = Some((times, began.elapsed()));
+        *timed = Some(times);
         Ok(answer)
     }
 
@@ -260,6 +273,7 @@ impl Run<'_> {
         wanted: &[String],
         deadline: Instant,
     ) -> Result<(Answer, ComputeTimes)> {
+        let began = Instant::now();
         let mut rows = RowBlock::default();
         let cost = guarded(|| Ok(self.model.encode(inputs, &mut rows)?)).map_err(unwrapped)?;
         if cost.rows != rows.rows() {
@@ -269,14 +283,18 @@ impl Run<'_> {
         if cost.rows == 0 {
             return Err(Error::Input(InputError::NoRows));
         }
-        let budget = deadline.saturating_duration_since(Instant::now());
+        let encoded = Instant::now();
+        let budget = deadline.saturating_duration_since(encoded);
         let Computed { rows: raw, mut times, ended } = self
             .executor
             .run(self.lane, cost.class, rows, deadline)
             .await
             .map_err(|refused| refusal(refused, budget))?;
         let outputs = guarded(|| Ok(self.model.decode(&raw, wanted)?)).map_err(unwrapped)?;
-        times.output = ended.map_or(Duration::ZERO, |ended| ended.elapsed());
+        let decoded = Instant::now();
+        times.input = encoded - began;
+        times.output = ended.map_or(Duration::ZERO, |ended| decoded.saturating_duration_since(ended));
+        times.whole = decoded - began;
         Ok((Answer { outputs: Arc::from(outputs), rows: cost.rows }, times))
     }
 }

@@ -1,6 +1,8 @@
 //! `POST /v2/models/{model}[/versions/{version}]/infer`: the protocol's inference, with tensors in JSON, as raw bytes behind
 //! it, and in shared memory.
 
+use std::time::Instant;
+
 use actix_web::{
     HttpRequest,
     http::{
@@ -13,6 +15,7 @@ use engine::serve::{CacheUse, PredictRequest};
 
 use super::{Answer, Shared, body, encoding, named_model, only, predicted};
 use crate::{
+    access::Access,
     error::ApiError,
     wire::{InferRequest, decode_infer, decode_raw_infer, encode_infer},
 };
@@ -28,11 +31,20 @@ pub(super) fn resources(config: &mut ServiceConfig) {
 }
 
 async fn infer(state: Shared, request: HttpRequest, payload: Payload) -> Answer {
-    let (model, selector) = named_model(&request)?;
+    let mut access = state.access.http(&request);
+    let answer = answered(&state, &request, payload, &mut access).await;
+    access.end(answer)
+}
+
+async fn answered(state: &Shared, request: &HttpRequest, payload: Payload, access: &mut Access<'_>) -> Answer {
+    let (model, selector) = named_model(request)?;
+    access.asked(&model);
     let mut trace = state.tracer.begin(&model, "HTTP_RECV_START");
-    let body = body::read(&state, &request, payload).await?;
+    let body = body::read(state, request, payload).await?;
+    let received = Some(Instant::now());
+    access.body(&body);
     trace.mark("HTTP_RECV_END");
-    let asked = match header_length(&request)? {
+    let asked = match header_length(request)? {
         // Nothing but the bytes of the only input.
         Some(0) => decode_raw_infer(&body, state.engine.deployment(&model, &selector)?.model().signature())?,
         json => decode_infer(&body, json, &state.shared_memory.for_request())?,
@@ -41,7 +53,9 @@ async fn infer(state: Shared, request: HttpRequest, payload: Payload) -> Answer 
     drop(body);
     let names = asked.output_names();
     let InferRequest { id, timeout, inputs, outputs, binary } = asked;
-    let call = PredictRequest { model, selector, inputs, outputs: names, timeout, priority: 0, cache: CacheUse::FULL };
+    access.request_id(id.as_deref().unwrap_or_default());
+    let cache = CacheUse::FULL;
+    let call = PredictRequest { model, selector, inputs, outputs: names, timeout, priority: 0, cache, received };
     trace.mark("REQUEST_START");
     let prediction = state.engine.predict(call, None).await?;
     trace.mark("REQUEST_END");
@@ -50,10 +64,11 @@ async fn infer(state: Shared, request: HttpRequest, payload: Payload) -> Answer 
     let placed = state.placed(&prediction, &outputs, binary)?;
     let json = encode_infer(&mut answer, id.as_deref(), &prediction.model, prediction.version, &placed)?;
     drop(placed);
-    let encoding = encoding::wanted(&request, answer.len());
+    let encoding = encoding::wanted(request, answer.len());
     if let Some(encoding) = encoding {
         answer = encoding::compressed(encoding, answer).await?;
     }
+    access.predicted(&prediction, prediction.timing.encoded());
     trace.mark("HTTP_SEND_START");
     let mut response = predicted(&prediction, answer);
     let headers = response.headers_mut();
