@@ -109,7 +109,11 @@ impl Entry {
             stages: answered.map(|answered| answered.stages),
             error: self.error.as_deref(),
             remote: self.remote,
-            payload: self.payload.as_ref().filter(|_| with_payload).map(PayloadLine::new),
+            payload: self
+                .payload
+                .as_ref()
+                .filter(|_| with_payload)
+                .map(|payload| PayloadLine::new(payload, self.protocol)),
         };
         serde_json::to_writer(&mut *lines, &line)?;
         lines.push(b'\n');
@@ -183,7 +187,7 @@ impl Stages {
     }
 }
 
-/// The body as text where it is text, so that people can read it.
+/// The body of HTTP as text where it is text, so that people can read it; protobuf would be so by chance.
 #[derive(Serialize)]
 struct PayloadLine<'a> {
     headers: &'a BTreeMap<&'static str, String>,
@@ -191,19 +195,19 @@ struct PayloadLine<'a> {
     body: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     body_base64: Option<String>,
-    /// Of a body that is not here.
+    /// Length of a body that is too long to be here.
     #[serde(skip_serializing_if = "Option::is_none")]
     body_bytes: Option<usize>,
 }
 
 impl<'a> PayloadLine<'a> {
-    fn new(Payload { headers, body, length }: &'a Payload) -> Self {
-        let text = body.as_ref().and_then(|body| std::str::from_utf8(body).ok());
+    fn new(Payload { headers, body, length }: &'a Payload, protocol: &str) -> Self {
+        let text = body.as_ref().filter(|_| protocol != "grpc").and_then(|body| std::str::from_utf8(body).ok());
         Self {
             headers,
             body: text,
             body_base64: body.as_ref().filter(|_| text.is_none()).map(|body| BASE64_STANDARD.encode(body)),
-            body_bytes: body.is_none().then_some(*length),
+            body_bytes: (body.is_none() && *length > 0).then_some(*length),
         }
     }
 }
