@@ -116,6 +116,7 @@ pub struct Timing {
 
 impl Timing {
     /// Records that the outputs are bytes now; gives the time that took from the moment they were there. Call it once.
+    #[expect(clippy::must_use_candidate, reason = "recording is what it is for")]
     pub fn encoded(&self) -> Duration {
         let duration = self.ended.map_or(Duration::ZERO, |ended| ended.elapsed());
         if let Some(monitor) = &self.monitor {

@@ -107,7 +107,7 @@ fn open(path: &Path, private: bool, files: usize) -> io::Result<Open> {
         file.write_all(b"\n")?;
     }
     let metadata = file.metadata()?;
-    Ok(Open { file, length: metadata.is_file().then(|| metadata.len()) })
+    Ok(Open { file, length: metadata.is_file().then_some(metadata.len()) })
 }
 
 /// Whether there is a plain file whose last line is not whole.
