@@ -1,7 +1,7 @@
 //! A log file of bounded size: when it is full it becomes `NAME.1`, what was that becomes `NAME.2`, and the oldest goes.
 //!
 //! It goes on where the last process stopped. A line that a crash or a full disk cut off is taken away or ended, so that every line
-//! stands alone. What is no plain file, such as a pipe, is written to and never rotated.
+//! stands alone. What is no plain file, such as a pipe or a link (`/dev/stdout` is one), is written to and never rotated.
 
 use std::{
     io::{self, Read, Seek, SeekFrom, Write},
@@ -106,7 +106,8 @@ fn open(path: &Path, private: bool, files: usize) -> io::Result<Open> {
     if cut_off {
         file.write_all(b"\n")?;
     }
-    let metadata = file.metadata()?;
+    // Of the name, not of what it leads to: that is not ours to rename.
+    let metadata = fs_err::symlink_metadata(path)?;
     Ok(Open { file, length: metadata.is_file().then_some(metadata.len()) })
 }
 

@@ -212,6 +212,19 @@ fn a_line_that_is_longer_than_a_file_is_lost_alone() {
 
 #[cfg(unix)]
 #[test]
+fn a_link_is_followed_and_never_renamed() {
+    let directory = tempfile::tempdir().unwrap();
+    let [link, file] = ["link", "file"].map(|name| directory.path().join(name));
+    fs_err::write(&file, "").unwrap();
+    fs_err::os::unix::fs::symlink(&file, &link).unwrap();
+    let mut log = LogFile::new(link.to_str().unwrap(), false, 10, 30);
+    (0..5).for_each(|_| log.write(b"whole line\n").unwrap());
+    assert_eq!(lines(&file).len(), 5);
+    assert!(fs_err::symlink_metadata(&link).unwrap().is_symlink());
+}
+
+#[cfg(unix)]
+#[test]
 fn nobody_else_reads_payloads() {
     use std::os::unix::fs::PermissionsExt as _;
     let (_directory, access, payload, log) = logs(&[]);
