@@ -177,6 +177,7 @@ impl Running {
         let ((), grpc_ended) = tokio::join!(handle.stop(true), stop_grpc);
         state.engine.shutdown(grace.saturating_sub(started.elapsed())).await;
         state.tracer.close();
+        state.access.close();
         drop(state);
         match thread.join() {
             Ok(result) => result.and(grpc_ended),

@@ -2,6 +2,7 @@
 //!
 //! [`settings::ServerSettings`] says how, [`start`] serves an [`engine::Engine`], and [`Running::stop`] ends it.
 
+mod access;
 pub mod boot;
 mod error;
 #[cfg(feature = "fuzzing")]

@@ -124,7 +124,7 @@ impl Engine {
     /// Remembers the scores of an answer. An answer without its score output (it was not asked for), or of a model without
     /// a task, has nothing to be judged by.
     fn remember(&self, prediction: &Prediction, entities: Option<&[String]>) {
-        let Prediction { id, model, version, outputs, rows: _, cache: _, host } = prediction;
+        let Prediction { id, model, version, outputs, rows: _, cache: _, host, timing: _ } = prediction;
         let Some(task) = &host.signature().task else { return };
         let Some(score) = outputs.iter().find(|output| output.name() == task.score) else { return };
         if let Err(error) = self.feedback.record(id, model, *version, entities, task, score) {

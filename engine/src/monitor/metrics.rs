@@ -155,7 +155,7 @@ Own {
     BATCH_ROWS: Histogram "batch_rows" ["model", "version"] "rows" "Rows of a batch, before padding.";
     PADDING_ROWS: Counter "padding_rows" ["model", "version"] "rows" "Rows added to batches to fill their bucket.";
     STAGE_DURATION: Histogram "stage_duration_seconds" ["model", "version", "stage"] "seconds"
-        "Time of an answered request in a stage: queue, batch, compute, output or total; cumulative buckets of the recorded histogram.";
+        "Time of an answered request in a stage: decode, cache, input, queue, batch, compute, output, encode or total; cumulative buckets of the recorded histogram.";
     STAGE_QUANTILE: Gauge "stage_duration_quantile_seconds" ["model", "version", "stage", "quantile"] "seconds"
         "Quantiles of an answered request's time in a stage since the version was loaded, to three digits.";
     DEVICE_BUSY: Counter "device_busy_seconds" ["device"] "seconds"
@@ -176,6 +176,8 @@ Own {
     GPU_MEMORY_TOTAL: Gauge "gpu_memory_total_bytes" ["gpu", "name"] "bytes" "GPU memory (NVML).";
     GPU_POWER: Gauge "gpu_power_watts" ["gpu", "name"] "watts" "Power the GPU draws (NVML).";
     GPU_TEMPERATURE: Gauge "gpu_temperature_celsius" ["gpu", "name"] "degrees Celsius" "Temperature of the GPU's die (NVML).";
+    ACCESS_LOG_DROPPED: Counter "access_log_dropped" ["log"] "lines"
+        "Lines of the access and the payload log that were not written, because they came faster than that or the disk failed.";
     FEEDBACK_PREDICTIONS: Counter "feedback_predictions" ["model", "version"] "rows" "Predicted rows remembered for feedback.";
     FEEDBACK_LABELS: Counter "feedback_labels" ["model", "version"] "labels" "Labels scored against a remembered prediction.";
     FEEDBACK_LOSS: Gauge "feedback_loss" ["model", "version", "loss", "over"] "the loss's"

@@ -18,9 +18,17 @@ const US: fn(u64) -> Duration = Duration::from_micros;
 
 /// A request of `rows` rows that was computed in a batch of its own, each stage in `each`.
 fn computed(rows: usize, each: Duration) -> Answered {
-    let times = ComputeTimes { queue: each, batch: each, compute: each, output: each, batch_rows: rows };
+    let times = ComputeTimes {
+        input: each,
+        queue: each,
+        batch: each,
+        compute: each,
+        output: each,
+        whole: 5 * each,
+        batch_rows: rows,
+    };
     let (cache, cache_time, total) = (CacheOutcome::Miss, US(3), 5 * each);
-    Answered { rows, cache, cache_time, computed: Some(times), total, ended: Instant::now() }
+    Answered { rows, decode: Some(US(1)), cache, cache_time, computed: Some(times), total, ended: Instant::now() }
 }
 
 #[test]
@@ -286,6 +294,7 @@ fn shows_prometheus_everything_in_the_table() {
     let here = |metric: &&MetricInfo| {
         !metric.name.contains("gpu_")
             && !metric.name.starts_with("feedback_")
+            && !metric.name.starts_with("access_log_")
             && metric.name != "nv_inference_pending_request_count"
     };
     for metric in METRICS.iter().filter(here) {

@@ -32,7 +32,7 @@ mod tests;
 pub use self::{
     deployment::{Deployment, ServedModel, ServedVersion, VersionState},
     prediction_id::PredictionId,
-    request::{CacheStatus, CacheUse, PredictRequest, Prediction},
+    request::{CacheStatus, CacheUse, PredictRequest, Prediction, Timing},
     serving::Serving,
     settings::{ModelServing, ServingSettings},
 };

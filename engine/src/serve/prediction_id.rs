@@ -25,6 +25,12 @@ impl PredictionId {
         Self::from(Builder::from_unix_timestamp_millis(since.as_millis() as u64, &random).into_uuid())
     }
 
+    /// The name whose UUID has these bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self::from(Uuid::from_bytes(bytes))
+    }
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -1,11 +1,18 @@
 //! What goes into the serving engine and what comes out.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use contract::{Model, Tensor};
 
 use super::PredictionId;
-use crate::registry::VersionSelector;
+use crate::{
+    monitor::{ComputeTimes, VersionMonitor},
+    registry::VersionSelector,
+};
 
 /// A request for predictions, decoded.
 #[derive(Clone, Debug)]
@@ -25,6 +32,8 @@ pub struct PredictRequest {
     pub priority: u32,
     /// What the cache may do for it.
     pub cache: CacheUse,
+    /// When its bytes were there, if it came as bytes: decoding them took from then until the engine was asked.
+    pub received: Option<Instant>,
 }
 
 /// What the cache may do for a request (RFC 9111, `Cache-Control` of a request).
@@ -63,6 +72,7 @@ impl PredictRequest {
             timeout: None,
             priority: 0,
             cache: CacheUse::FULL,
+            received: None,
         }
     }
 }
@@ -84,11 +94,42 @@ pub struct Prediction {
     pub cache: CacheStatus,
     /// The host half that answered. It is here because the version may be out of service by now.
     pub host: Arc<dyn Model>,
+    /// What became of its time.
+    pub timing: Timing,
+}
+
+/// What became of an answered request's time.
+#[derive(Clone, Debug, Default)]
+pub struct Timing {
+    /// From the request's bytes to its tensors, if it came as bytes.
+    pub decode: Option<Duration>,
+    /// Looking for the answer in the cache and keeping it, or waiting for an equal request in flight; zero past the cache.
+    pub cache: Duration,
+    /// Set when it was computed for this request.
+    pub computed: Option<ComputeTimes>,
+    /// From the inputs to the outputs.
+    pub total: Duration,
+    /// When it was answered.
+    pub ended: Option<Instant>,
+    /// Where the rest of its time is recorded.
+    pub(super) monitor: Option<Arc<VersionMonitor>>,
+}
+
+impl Timing {
+    /// Records that the outputs are bytes now; gives the time that took from the moment they were there. Call it once.
+    #[expect(clippy::must_use_candidate, reason = "recording is what it is for")]
+    pub fn encoded(&self) -> Duration {
+        let duration = self.ended.map_or(Duration::ZERO, |ended| ended.elapsed());
+        if let Some(monitor) = &self.monitor {
+            monitor.encoded(duration);
+        }
+        duration
+    }
 }
 
 impl fmt::Debug for Prediction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, model, version, outputs, rows, cache, host: _ } = self;
+        let Self { id, model, version, outputs, rows, cache, host: _, timing: _ } = self;
         let mut shown = f.debug_struct("Prediction");
         shown.field("id", id).field("model", model).field("version", version);
         shown.field("outputs", outputs).field("rows", rows).field("cache", cache).finish_non_exhaustive()

@@ -18,9 +18,9 @@ use super::{
     deployment::{Deployment, Pass, ServedModel},
     direct::DirectRuns,
     executor::{Executor, Refused, guarded},
-    observe::{RequestObserver, Times},
+    observe::RequestObserver,
     prediction_id::PredictionId,
-    request::{CacheStatus, PredictRequest, Prediction},
+    request::{CacheStatus, PredictRequest, Prediction, Timing},
     router::Router,
     settings::ServingSettings,
 };
@@ -165,14 +165,17 @@ impl Serving {
         }
     }
 
-    async fn answer(
-        &self,
-        deployment: &Deployment,
-        request: &PredictRequest,
-        started: Instant,
-    ) -> Result<(Prediction, Times)> {
-        let PredictRequest { model: _, selector: _, inputs, outputs: wanted, timeout, priority: _, cache: cache_use } =
-            request;
+    async fn answer(&self, deployment: &Deployment, request: &PredictRequest, started: Instant) -> Result<Prediction> {
+        let PredictRequest {
+            model: _,
+            selector: _,
+            inputs,
+            outputs: wanted,
+            timeout,
+            priority: _,
+            cache: cache_use,
+            received,
+        } = request;
         check_wanted(deployment.model.as_ref(), wanted)?;
         let longest = self.inner.settings.request_timeout;
         let timeout = timeout.map_or(longest, |timeout| timeout.min(longest));
@@ -187,7 +190,6 @@ impl Serving {
         let late = |_elapsed| Error::DeadlineExceeded { after: timeout };
 
         let cache = self.inner.cache.as_ref().filter(|_| cache_use.read && cache_use.store);
-        let looked = cache.map(|_| Instant::now());
         let (answer, status) = {
             let computed = run.timed_answer(inputs, wanted, deadline, &mut timed);
             match cache {
@@ -206,11 +208,23 @@ impl Serving {
                 }
             }
         };
-        let (computed, computing) = timed.unzip();
-        let cache = looked.map_or(Duration::ZERO, |looked| looked.elapsed());
-        let times = Times { cache: cache.saturating_sub(computing.unwrap_or_default()), computed };
+        let ended = Instant::now();
+        let total = ended - started;
+        let timing = Timing {
+            decode: received.map(|received| started.saturating_duration_since(received)),
+            cache: match status {
+                CacheStatus::Off => Duration::ZERO,
+                CacheStatus::Hit { age: _ } | CacheStatus::Miss => {
+                    total.saturating_sub(timed.map_or(Duration::ZERO, |times| times.whole))
+                }
+            },
+            computed: timed,
+            total,
+            ended: Some(ended),
+            monitor: None,
+        };
         let Answer { outputs, rows } = answer;
-        let prediction = Prediction {
+        Ok(Prediction {
             id: PredictionId::fresh(),
             model: Arc::clone(&deployment.name),
             version: deployment.version,
@@ -218,8 +232,8 @@ impl Serving {
             rows,
             cache: status,
             host: Arc::clone(&deployment.model),
-        };
-        Ok((prediction, times))
+            timing,
+        })
     }
 }
 
@@ -248,17 +262,16 @@ pub(super) struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// As [`Run::answer`]; on success `timed` tells what became of the time, and how long it was in all.
+    /// As [`Run::answer`]; on success `timed` tells what became of the time.
     async fn timed_answer(
         &self,
         inputs: &[Tensor],
         wanted: &[String],
         deadline: Instant,
-        timed: &mut Option<(ComputeTimes, Duration)>,
+        timed: &mut Option<ComputeTimes>,
     ) -> Result<Answer> {
-        let began = Instant::now();
         let (answer, times) = self.answer(inputs, wanted, deadline).await?;
-        *timed = Some((times, began.elapsed()));
+        *timed = Some(times);
         Ok(answer)
     }
 
@@ -269,6 +282,7 @@ impl Run<'_> {
         wanted: &[String],
         deadline: Instant,
     ) -> Result<(Answer, ComputeTimes)> {
+        let began = Instant::now();
         let mut rows = RowBlock::default();
         let cost = guarded(|| Ok(self.model.encode(inputs, &mut rows)?)).map_err(unwrapped)?;
         if cost.rows != rows.rows() {
@@ -278,16 +292,19 @@ impl Run<'_> {
         if cost.rows == 0 {
             return Err(Error::Input(InputError::NoRows));
         }
-        let now = Instant::now();
-        let budget = deadline.saturating_duration_since(now);
+        let encoded = Instant::now();
+        let budget = deadline.saturating_duration_since(encoded);
         let direct = self.direct.filter(|_| !budget.is_zero());
-        let ran = direct.and_then(|(direct, monitor)| direct.run(self.model, &rows, now, monitor));
+        let ran = direct.and_then(|(direct, monitor)| direct.run(self.model, &rows, encoded, monitor));
         let Computed { rows: raw, mut times, ended } = match ran {
             Some(computed) => computed.map_err(unwrapped)?,
             None => self.queued(cost, rows, deadline).await.map_err(|refused| refusal(refused, budget))?,
         };
         let outputs = guarded(|| Ok(self.model.decode(&raw, wanted)?)).map_err(unwrapped)?;
-        times.output = ended.map_or(Duration::ZERO, |ended| ended.elapsed());
+        let decoded = Instant::now();
+        times.input = encoded - began;
+        times.output = ended.map_or(Duration::ZERO, |ended| decoded.saturating_duration_since(ended));
+        times.whole = decoded - began;
         Ok((Answer { outputs: Arc::from(outputs), rows: cost.rows }, times))
     }
 }

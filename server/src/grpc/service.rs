@@ -21,7 +21,7 @@ use super::{
         TraceSettingRequest, TraceSettingResponse, grpc_inference_service_server::GrpcInferenceService,
         model_metadata_response::TensorMetadata,
     },
-    guard::Deadline,
+    guard::{Deadline, MODEL_INFER},
     infer::{infer, selector},
     repository, settings, shared_memory, statistics,
     stream::{Answers, answers},
@@ -97,14 +97,16 @@ impl GrpcInferenceService for InferenceService {
 
     async fn model_infer(&self, request: Request<UnreadInfer>) -> Answer<ModelInferResponse> {
         let deadline = request.extensions().get().map(|Deadline(deadline)| *deadline);
-        Ok(Response::new(infer(&self.state, request.into_inner(), deadline).await?))
+        let access = self.state.access.grpc(MODEL_INFER, request.remote_addr());
+        Ok(Response::new(infer(&self.state, request.into_inner(), deadline, access).await?))
     }
 
     type ModelStreamInferStream = Answers;
 
     async fn model_stream_infer(&self, request: Request<Streaming<UnreadInfer>>) -> Answer<Answers> {
         let deadline = request.extensions().get().map(|Deadline(deadline)| *deadline);
-        Ok(Response::new(answers(Arc::clone(&self.state), request.into_inner(), deadline)))
+        let remote = request.remote_addr();
+        Ok(Response::new(answers(Arc::clone(&self.state), request.into_inner(), deadline, remote)))
     }
 
     async fn model_config(&self, request: Request<ModelConfigRequest>) -> Answer<ModelConfigResponse> {

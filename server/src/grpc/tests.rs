@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use contract::{AlignedBuffer, DataType, Strings, Tensor};
 use engine::{
-    serve::{CacheStatus, Prediction, PredictionId},
+    serve::{CacheStatus, Prediction, PredictionId, Timing},
     testing::FakeModel,
 };
 use proptest::{collection::vec, prelude::*, sample::Index};
@@ -147,6 +147,7 @@ fn prediction(outputs: Vec<Tensor>) -> Prediction {
         rows: 1,
         cache: CacheStatus::Miss,
         host: Arc::new(FakeModel::with_offset(0.0)),
+        timing: Timing::default(),
     }
 }
 

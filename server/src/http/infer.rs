@@ -1,6 +1,8 @@
 //! `POST /v2/models/{model}[/versions/{version}]/infer`: the protocol's inference, with tensors in JSON, as raw bytes behind
 //! it, and in shared memory.
 
+use std::time::Instant;
+
 use actix_web::{
     HttpRequest,
     dev::Payload,
@@ -17,6 +19,7 @@ use engine::{
 
 use super::{Answer, Shared, body, encoding, named_model, only, predicted};
 use crate::{
+    access::Access,
     error::ApiError,
     state::State,
     wire::{InferRequest, decode_infer, decode_raw_infer, encode_infer},
@@ -33,20 +36,36 @@ pub(super) fn resources(config: &mut ServiceConfig) {
 }
 
 async fn infer(state: Shared, request: HttpRequest, payload: web::Payload) -> Answer {
-    let (model, selector) = named_model(&request)?;
-    answer(&state, &request, payload.into_inner(), model, selector).await
+    answer(&state, &request, payload.into_inner(), || named_model(&request)).await
 }
 
-/// Answers `request`, whose path names `model` and means its version by `selector`.
+/// Answers `request`, whose path names model and version as `named` reads it.
 pub(super) async fn answer(
     state: &State,
     request: &HttpRequest,
     payload: Payload,
-    model: String,
-    selector: VersionSelector,
+    named: impl FnOnce() -> Result<(String, VersionSelector), ApiError>,
 ) -> Answer {
+    let mut access = state.access.http(request);
+    let answer = match named() {
+        Ok(named) => answered(state, request, payload, named, &mut access).await,
+        Err(error) => Err(error),
+    };
+    access.end(answer)
+}
+
+async fn answered(
+    state: &State,
+    request: &HttpRequest,
+    payload: Payload,
+    (model, selector): (String, VersionSelector),
+    access: &mut Access<'_>,
+) -> Answer {
+    access.asked(&model);
     let mut trace = state.tracer.begin(&model, "HTTP_RECV_START");
     let body = body::read_payload(state, request, payload).await?;
+    let received = Some(Instant::now());
+    access.body(&body);
     trace.mark("HTTP_RECV_END");
     let asked = match header_length(request)? {
         // Nothing but the bytes of the only input.
@@ -57,7 +76,9 @@ pub(super) async fn answer(
     drop(body);
     let names = asked.output_names();
     let InferRequest { id, timeout, inputs, outputs, binary } = asked;
-    let call = PredictRequest { model, selector, inputs, outputs: names, timeout, priority: 0, cache: CacheUse::FULL };
+    access.request_id(id.as_deref().unwrap_or_default());
+    let cache = CacheUse::FULL;
+    let call = PredictRequest { model, selector, inputs, outputs: names, timeout, priority: 0, cache, received };
     trace.mark("REQUEST_START");
     let prediction = state.engine.predict(call, None).await?;
     trace.mark("REQUEST_END");
@@ -70,6 +91,7 @@ pub(super) async fn answer(
     if let Some(encoding) = encoding {
         answer = encoding::compressed(encoding, answer).await?;
     }
+    access.predicted(&prediction, prediction.timing.encoded());
     trace.mark("HTTP_SEND_START");
     let mut response = predicted(&prediction, answer);
     let headers = response.headers_mut();

@@ -41,11 +41,11 @@ fn named(path: &str) -> Option<(&str, VersionSelector)> {
 /// Answers an inference.
 pub(super) async fn infer(
     state: Shared,
-    (model, selector): (String, VersionSelector),
+    named: (String, VersionSelector),
     request: ServiceRequest,
 ) -> Result<ServiceResponse, actix_web::Error> {
     let (request, payload) = request.into_parts();
-    let answer = infer::answer(&state, &request, payload, model, selector).await;
+    let answer = infer::answer(&state, &request, payload, || Ok(named)).await;
     Ok(ServiceResponse::new(request, answer.unwrap_or_else(HttpResponse::from_error)))
 }
 

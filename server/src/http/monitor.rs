@@ -44,8 +44,8 @@ async fn report(state: Shared) -> Answer {
 
 async fn metrics(state: Shared, request: HttpRequest) -> Answer {
     let format = preferred(&request);
-    let engine = state.engine.clone();
-    let text = state.engine.off_the_web(move || engine.metrics(format)).await?;
+    let (engine, dropped) = (state.engine.clone(), vec![state.access.dropped()]);
+    let text = state.engine.off_the_web(move || engine.metrics(format, dropped)).await?;
     let mut answer = HttpResponse::Ok();
     answer.insert_header((VARY, HeaderValue::from_static("Accept")));
     Ok(answer.content_type(HeaderValue::from_static(format.content_type())).body(text))

@@ -12,6 +12,7 @@ use engine::{registry::VersionSelector, serve::Prediction};
 
 use super::{Answer, Shared, body, decoded, predicted, refusing_others, segment, version_number};
 use crate::{
+    access::Access,
     error::ApiError,
     wire::{decode_rows, encode_predictions},
 };
@@ -22,26 +23,42 @@ pub(super) fn resources(config: &mut ServiceConfig) {
 }
 
 async fn entities(state: Shared, request: HttpRequest) -> Answer {
-    let model = segment(&request, "model")?;
+    let mut access = state.access.http(&request);
+    let answer = of_entities(&state, &request, &mut access).await;
+    access.end(answer)
+}
+
+async fn of_entities(state: &Shared, request: &HttpRequest, access: &mut Access<'_>) -> Answer {
+    let model = segment(request, "model")?;
+    access.asked(&model);
     let query = Query::read(&model, request.query_string(), &["ids", "view", "version", "alias"])?;
     let ids = query.ids.ok_or_else(|| ApiError::BadRequest("expected '?ids=' with entity ids, got none".to_owned()))?;
     let view = query.view.as_deref().unwrap_or(&model);
     let prediction = state.engine.predict_entities(&model, query.selector, view, &ids).await?;
-    answer(&prediction, Some(&ids))
+    answer(&prediction, Some(&ids), access)
 }
 
 async fn rows(state: Shared, request: HttpRequest, payload: Payload) -> Answer {
-    let model = segment(&request, "model")?;
-    let query = Query::read(&model, request.query_string(), &["version", "alias"])?;
-    let body = body::read(&state, &request, payload).await?;
-    let prediction = state.engine.predict_rows(&model, query.selector, decode_rows(&body)?).await?;
-    answer(&prediction, None)
+    let mut access = state.access.http(&request);
+    let answer = of_rows(&state, &request, payload, &mut access).await;
+    access.end(answer)
 }
 
-fn answer(prediction: &Prediction, entities: Option<&[String]>) -> Answer {
+async fn of_rows(state: &Shared, request: &HttpRequest, payload: Payload, access: &mut Access<'_>) -> Answer {
+    let model = segment(request, "model")?;
+    access.asked(&model);
+    let query = Query::read(&model, request.query_string(), &["version", "alias"])?;
+    let body = body::read(state, request, payload).await?;
+    access.body(&body);
+    let prediction = state.engine.predict_rows(&model, query.selector, decode_rows(&body)?).await?;
+    answer(&prediction, None, access)
+}
+
+fn answer(prediction: &Prediction, entities: Option<&[String]>, access: &mut Access<'_>) -> Answer {
     let mut answer = Vec::with_capacity(128 * (prediction.rows + 1));
-    let Prediction { id, model, version, outputs, rows: _, cache: _, host: _ } = prediction;
+    let Prediction { id, model, version, outputs, rows: _, cache: _, host: _, timing: _ } = prediction;
     encode_predictions(&mut answer, id, model, *version, entities, outputs)?;
+    access.predicted(prediction, prediction.timing.encoded());
     Ok(predicted(prediction, answer))
 }
 

@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod access;
 mod binary;
 mod documents;
 mod encodings;
