@@ -28,8 +28,9 @@ impl DenseReplica {
 impl Replica for DenseReplica {
     /// Nothing is compiled; the buffers grow to their size.
     fn warm(&mut self, bucket: usize) -> Result<(), RunError> {
-        let mut rows = RowBlock::new(self.net.inputs() * size_of::<f32>());
-        rows.data_mut().resize(bucket * rows.row_bytes());
+        let row_bytes = self.net.inputs() * size_of::<f32>();
+        let mut rows = RowBlock::new(row_bytes);
+        rows.data_mut().resize(bucket * row_bytes);
         let mut out = RowBlock::default();
         let ticket = self.submit(&rows, bucket)?;
         self.collect(ticket, &mut out)
