@@ -15,12 +15,16 @@
 mod batcher;
 mod cache;
 mod deployment;
+mod effective;
 mod executor;
 mod gate;
 mod lifecycle;
 mod observe;
+mod pool;
+mod replicas;
 mod request;
 mod router;
+mod scaling;
 mod selftest;
 mod serving;
 mod settings;
@@ -28,7 +32,8 @@ mod settings;
 mod tests;
 
 pub use self::{
-    deployment::{Deployment, ServedModel, ServedVersion, VersionState},
+    deployment::{Deployment, DeviceShare, ServedModel, ServedVersion, VersionState},
+    effective::EffectiveServing,
     request::{CacheStatus, CacheUse, PredictRequest, Prediction},
     serving::Serving,
     settings::{ModelServing, ServingSettings},

@@ -1,26 +1,30 @@
 //! The door of the serving engine, and a request's way through it. Loading and unloading are in [`super::lifecycle`].
 
 use std::{
+    collections::HashMap,
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use contract::{Device, InputError, Model, RowBlock, RunError, Tensor};
+use parking_lot::Mutex;
 use tokio::time::timeout_at;
 
 use super::{
-    batcher::{Computed, Failure, LaneId},
+    batcher::{Computed, Failure},
     cache::{Answer, AnswerCache, LookUp, Question},
     deployment::{Deployment, Pass, ServedModel},
-    executor::{Executor, Refused, guarded},
+    executor::{Refused, guarded},
     observe::{RequestObserver, Times},
+    pool::Pool,
+    replicas::Replicas,
     request::{CacheStatus, PredictRequest, Prediction},
     router::Router,
-    settings::ServingSettings,
+    settings::{ModelServing, ServingSettings},
 };
 use crate::{
     Error, Result,
@@ -39,12 +43,12 @@ pub struct Serving {
 
 pub(super) struct Inner {
     pub(super) settings: ServingSettings,
-    pub(super) executors: Vec<Arc<Executor>>,
+    pub(super) pool: Pool,
+    pub(super) model_settings: Mutex<HashMap<String, ModelServing>>,
     pub(super) router: Router,
     pub(super) cache: Option<AnswerCache>,
     pub(super) monitor: Monitor,
     pub(super) next_id: AtomicU64,
-    pub(super) next_executor: AtomicUsize,
     pub(super) closing: AtomicBool,
 }
 
@@ -58,21 +62,17 @@ impl Serving {
         if devices.is_empty() {
             return Err(Error::BadRequest("expected at least one device to serve on, got none".to_owned()));
         }
-        let start = |device: Device| {
-            let observed = monitor.device(&device);
-            Executor::start(device, &settings, observed).map(Arc::new)
-        };
-        let executors = devices.into_iter().map(start).collect::<Result<Vec<_>>>()?;
+        let pool = Pool::new(settings.clone(), devices, monitor.clone())?;
         let cache = AnswerCache::new(settings.cache_bytes, settings.cache_ttl, Arc::new(Instant::now));
         Ok(Self {
             inner: Arc::new(Inner {
                 settings,
-                executors,
+                pool,
+                model_settings: Mutex::default(),
                 router: Router::default(),
                 cache,
                 monitor,
                 next_id: AtomicU64::new(0),
-                next_executor: AtomicUsize::new(0),
                 closing: AtomicBool::new(false),
             }),
         })
@@ -141,7 +141,7 @@ impl Serving {
     /// Why a device can answer nothing any more. This stays until the process restarts.
     #[must_use]
     pub fn device_failure(&self) -> Option<RunError> {
-        self.inner.executors.iter().find_map(|executor| executor.failure())
+        self.inner.pool.failure()
     }
 
     /// Whether [`Serving::shutdown`] has begun.
@@ -172,10 +172,10 @@ impl Serving {
         let PredictRequest { model: _, selector: _, inputs, outputs: wanted, timeout, priority: _, cache: cache_use } =
             request;
         check_wanted(deployment.model.as_ref(), wanted)?;
-        let longest = self.inner.settings.request_timeout;
+        let longest = deployment.settings.load().request_timeout;
         let timeout = timeout.map_or(longest, |timeout| timeout.min(longest));
         let deadline = started + timeout;
-        let run = Run { executor: &deployment.executor, lane: deployment.id, model: deployment.model.as_ref() };
+        let run = Run { replicas: &deployment.replicas, model: deployment.model.as_ref() };
         let mut timed = None;
         let late = |_elapsed| Error::DeadlineExceeded { after: timeout };
 
@@ -231,10 +231,9 @@ fn check_wanted(model: &dyn Model, wanted: &[String]) -> Result<(), InputError> 
     }
 }
 
-/// A model on its device.
+/// A model on its devices.
 pub(super) struct Run<'a> {
-    pub(super) executor: &'a Executor,
-    pub(super) lane: LaneId,
+    pub(super) replicas: &'a Replicas,
     pub(super) model: &'a dyn Model,
 }
 
@@ -270,11 +269,13 @@ impl Run<'_> {
             return Err(Error::Input(InputError::NoRows));
         }
         let budget = deadline.saturating_duration_since(Instant::now());
-        let Computed { rows: raw, mut times, ended } = self
-            .executor
-            .run(self.lane, cost.class, rows, deadline)
+        let replica = self.replicas.pick()?;
+        let Computed { rows: raw, mut times, ended } = replica
+            .executor()
+            .run(replica.lane, cost.class, rows, deadline)
             .await
             .map_err(|refused| refusal(refused, budget))?;
+        drop(replica);
         let outputs = guarded(|| Ok(self.model.decode(&raw, wanted)?)).map_err(unwrapped)?;
         times.output = ended.map_or(Duration::ZERO, |ended| ended.elapsed());
         Ok((Answer { outputs: Arc::from(outputs), rows: cost.rows }, times))

@@ -83,7 +83,7 @@ pub struct ModelServing {
     pub weight: Option<u32>,
     /// Longest age of a cached answer; 0 turns the cache off for this model.
     pub cache_ttl_us: Option<u64>,
-    /// Replicas on each of its devices.
+    /// Replicas in all, spread over the devices: on a CPU each has a thread of its own, an accelerator's share its one.
     pub instances: Option<usize>,
 }
 

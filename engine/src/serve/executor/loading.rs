@@ -7,16 +7,15 @@ use tokio::sync::oneshot;
 
 use super::{
     super::batcher::{LaneId, LaneShape},
-    guarded,
+    LaneMonitor, guarded,
 };
-use crate::monitor::VersionMonitor;
 
 /// The order to place a model.
 pub(super) struct Placement {
     pub(super) lane: LaneId,
     pub(super) model: Arc<dyn Model>,
     pub(super) shape: LaneShape,
-    pub(super) monitor: Arc<VersionMonitor>,
+    pub(super) monitor: LaneMonitor,
     pub(super) done: oneshot::Sender<Result<MemoryUse, RunError>>,
 }
 

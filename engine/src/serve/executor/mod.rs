@@ -48,6 +48,9 @@ const ORDER_RETRY: Duration = Duration::from_millis(1);
 /// Shortest and longest advice on when to come back after an overload.
 const RETRY_AFTER: std::ops::RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(30);
 
+/// Who counts a lane's batches: nobody until it is set, so that a self-test's are not counted.
+pub(super) type LaneMonitor = Arc<OnceLock<Arc<VersionMonitor>>>;
+
 /// What the thread is told.
 enum Command {
     Predict(Box<Work<Waiter>>),
@@ -67,8 +70,6 @@ pub(super) struct Shared {
     queued_rows: AtomicUsize,
     /// Moving average of the time between two full answers of the device, in nanoseconds; 0 until one is known.
     batch_nanos: AtomicU64,
-    /// Replicas placed or on their way.
-    replicas: AtomicUsize,
     /// Set once the device is gone.
     lost: OnceLock<RunError>,
     /// Set once the thread takes no more commands.
@@ -103,7 +104,6 @@ impl Executor {
             max_queue_rows: settings.max_queue_rows,
             queued_rows: AtomicUsize::new(0),
             batch_nanos: AtomicU64::new(0),
-            replicas: AtomicUsize::new(0),
             lost: OnceLock::new(),
             ended: AtomicBool::new(false),
         });
@@ -135,13 +135,7 @@ impl Executor {
         Some(RunError::DeviceLost { device: shared.device.to_string(), reason })
     }
 
-    /// Replicas placed or on their way.
-    pub(super) fn replicas(&self) -> usize {
-        self.shared.replicas.load(Ordering::Relaxed)
-    }
-
     /// Rows that wait for the device.
-    #[cfg(test)]
     pub(super) fn queued_rows(&self) -> usize {
         self.shared.queued_rows.load(Ordering::Relaxed)
     }
@@ -176,7 +170,7 @@ impl Executor {
         lane: LaneId,
         model: Arc<dyn Model>,
         shape: LaneShape,
-        monitor: Arc<VersionMonitor>,
+        monitor: LaneMonitor,
     ) -> Result<MemoryUse> {
         let (done, placed) = oneshot::channel();
         let placement = Placement { lane, model, shape, monitor, done };

@@ -15,11 +15,10 @@ use tokio::sync::watch;
 
 use super::{
     super::batcher::{Batch, BatchTimes, Batcher, Failure, LaneId, Reply},
-    Command, Shared, guarded,
+    Command, LaneMonitor, Shared, guarded,
     loading::{Loading, Placement, Step},
     waiter::Waiter,
 };
-use crate::monitor::VersionMonitor;
 
 /// Batches on an accelerator at most, so that the next one uploads while the last one computes.
 const MOST_IN_FLIGHT: usize = 2;
@@ -30,7 +29,7 @@ const AVERAGED_BATCHES: u64 = 8;
 
 struct Lane {
     replica: Box<dyn Replica>,
-    monitor: Arc<VersionMonitor>,
+    monitor: LaneMonitor,
 }
 
 struct InFlight {
@@ -112,7 +111,6 @@ impl Worker {
             let Ok(command) = self.commands.try_recv() else { break };
             self.obey(command);
         }
-        self.shared.replicas.store(self.lanes.len() + self.loading.len(), Ordering::Relaxed);
     }
 
     fn obey(&mut self, command: Command) {
@@ -182,8 +180,8 @@ impl Worker {
         batch.times =
             BatchTimes { joining: submitted - formed, computing: ended.duration_since(began), ended: Some(ended) };
         // Before its requests are answered, so that whoever has an answer finds its batch counted.
-        if let (Ok(()), Some(lane)) = (&result, self.lanes.get(&batch.lane)) {
-            lane.monitor.batch(batch.rows, batch.bucket, batch.times.joining, batch.times.computing);
+        if let (Ok(()), Some(monitor)) = (&result, self.lanes.get(&batch.lane).and_then(|lane| lane.monitor.get())) {
+            monitor.batch(batch.rows, batch.bucket, batch.times.joining, batch.times.computing);
         }
         self.shared.monitor.busy_between(self.busy_since, ended);
         self.average(ended - self.busy_since);
