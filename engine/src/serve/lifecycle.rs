@@ -17,6 +17,7 @@ use super::{
     router::Slot,
     selftest,
     serving::{Inner, Run, Serving},
+    settings::{LaneSettings, ModelServing},
 };
 use crate::{Error, Result};
 
@@ -207,10 +208,11 @@ struct Attempt<'a> {
 
 impl Attempt<'_> {
     async fn bring_up(&self, loaded: Arc<dyn Model>) -> Result<Deployment> {
+        let settings = LaneSettings::new(&self.inner.settings, &ModelServing::default());
         let shape = LaneShape::new(loaded.buckets(), self.inner.settings.max_batch_rows)
             .ok_or_else(|| self.self_test_error("expected at least one bucket above zero, got none".to_owned()))?;
         let monitor = self.inner.monitor.version(self.model, self.version);
-        let memory = self.executor.place(self.id, Arc::clone(&loaded), shape, Arc::clone(&monitor)).await?;
+        let memory = self.executor.place(self.id, Arc::clone(&loaded), shape, settings, Arc::clone(&monitor)).await?;
         self.self_test(loaded.as_ref()).await?;
         // Statistics are those of requests: the self-test's batches are not counted, and warming was not either.
         monitor.clear();
@@ -231,7 +233,7 @@ impl Attempt<'_> {
         let Some(golden) = loaded.golden() else { return Ok(()) };
         let wanted: Vec<String> = golden.outputs.iter().map(|output| output.name().to_owned()).collect();
         let deadline = Instant::now() + SELF_TEST_TIMEOUT;
-        let run = Run { executor: self.executor, lane: self.id, model: loaded };
+        let run = Run { executor: self.executor, lane: self.id, model: loaded, priority: 1 };
         let (answer, _times) = timeout_at(deadline.into(), run.answer(&golden.inputs, &wanted, deadline))
             .await
             .map_err(|_elapsed| Error::DeadlineExceeded { after: SELF_TEST_TIMEOUT })??;

@@ -169,13 +169,18 @@ impl Serving {
         request: &PredictRequest,
         started: Instant,
     ) -> Result<(Prediction, Times)> {
-        let PredictRequest { model: _, selector: _, inputs, outputs: wanted, timeout, priority: _, cache: cache_use } =
+        let PredictRequest { model: _, selector: _, inputs, outputs: wanted, timeout, priority, cache: cache_use } =
             request;
         check_wanted(deployment.model.as_ref(), wanted)?;
         let longest = self.inner.settings.request_timeout;
         let timeout = timeout.map_or(longest, |timeout| timeout.min(longest));
         let deadline = started + timeout;
-        let run = Run { executor: &deployment.executor, lane: deployment.id, model: deployment.model.as_ref() };
+        let run = Run {
+            executor: &deployment.executor,
+            lane: deployment.id,
+            model: deployment.model.as_ref(),
+            priority: *priority,
+        };
         let mut timed = None;
         let late = |_elapsed| Error::DeadlineExceeded { after: timeout };
 
@@ -236,6 +241,7 @@ pub(super) struct Run<'a> {
     pub(super) executor: &'a Executor,
     pub(super) lane: LaneId,
     pub(super) model: &'a dyn Model,
+    pub(super) priority: u32,
 }
 
 impl Run<'_> {
@@ -272,7 +278,7 @@ impl Run<'_> {
         let budget = deadline.saturating_duration_since(Instant::now());
         let Computed { rows: raw, mut times, ended } = self
             .executor
-            .run(self.lane, cost.class, rows, deadline)
+            .run(self.lane, cost.class, rows, self.priority, deadline)
             .await
             .map_err(|refused| refusal(refused, budget))?;
         let outputs = guarded(|| Ok(self.model.decode(&raw, wanted)?)).map_err(unwrapped)?;

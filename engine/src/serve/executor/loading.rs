@@ -6,7 +6,10 @@ use contract::{Device, MemoryUse, Model, Replica, RunError};
 use tokio::sync::oneshot;
 
 use super::{
-    super::batcher::{LaneId, LaneShape},
+    super::{
+        batcher::{LaneId, LaneShape},
+        settings::LaneSettings,
+    },
     guarded,
 };
 use crate::monitor::VersionMonitor;
@@ -16,6 +19,7 @@ pub(super) struct Placement {
     pub(super) lane: LaneId,
     pub(super) model: Arc<dyn Model>,
     pub(super) shape: LaneShape,
+    pub(super) settings: LaneSettings,
     pub(super) monitor: Arc<VersionMonitor>,
     pub(super) done: oneshot::Sender<Result<MemoryUse, RunError>>,
 }
@@ -45,6 +49,10 @@ impl Loading {
 
     pub(super) fn lane(&self) -> LaneId {
         self.placement.lane
+    }
+
+    pub(super) fn configure(&mut self, settings: LaneSettings) {
+        self.placement.settings = settings;
     }
 
     /// Gives up what there is of it.
