@@ -331,3 +331,24 @@ async fn an_unload_that_nobody_waits_for_is_done() {
     house.engine.load("sum").await.unwrap();
     assert_eq!(house.ask(VersionSelector::Default).await.unwrap(), (1, 4.0));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn serving_settings_reach_what_serves_without_a_reload() {
+    let house = House::open().await;
+    house.publish_offset(10.).await;
+    house.engine.refresh().await.unwrap();
+    let settings = crate::serve::ModelServing { instances: Some(2), priority_levels: Some(3), ..Default::default() };
+    house.engine.registry.set_serving("sum", settings.clone()).await.unwrap();
+    house.engine.refresh().await.unwrap();
+    let deployment = house.engine.deployment("sum", &VersionSelector::Default).unwrap();
+    assert_eq!((deployment.devices()[0].instances, deployment.settings().priority_levels), (2, 3));
+    assert_eq!(house.ask(VersionSelector::Default).await.unwrap(), (1, 13.0));
+    // So they do a version that is published later, and are gone with the model.
+    house.publish_offset(20.).await;
+    house.engine.refresh().await.unwrap();
+    assert_eq!(house.engine.deployment("sum", &VersionSelector::Version(2)).unwrap().devices()[0].instances, 2);
+    assert_eq!(house.engine.serving.model_settings("sum"), settings);
+    house.engine.registry.delete_model("sum").await.unwrap();
+    house.engine.refresh().await.unwrap();
+    assert_eq!(house.engine.serving.model_settings("sum"), crate::serve::ModelServing::default());
+}

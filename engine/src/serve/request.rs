@@ -19,8 +19,8 @@ pub struct PredictRequest {
     pub outputs: Vec<String>,
     /// Longest time to the answer; the settings' `request_timeout` when absent or longer than that.
     pub timeout: Option<Duration>,
-    /// Urgency: 1 is the most urgent level, larger numbers wait behind smaller ones, and what is beyond the model's last level
-    /// belongs to that; 0 is the model's default level.
+    /// Urgency: 1 is the most urgent level, larger numbers wait behind smaller ones; 0, and as in Triton what is beyond the
+    /// model's last level, is the model's default level.
     pub priority: u32,
     /// What the cache may do for it.
     pub cache: CacheUse,

@@ -1,7 +1,7 @@
 //! How the replicas of a version are placed, and how a model's settings are changed while it serves.
 //!
 //! A change reaches all versions of the model without a reload: limits and times hold for the next request, replicas are added
-//! or taken away behind live traffic. Where batches may have other sizes, each replica is replaced by one that is warm for them.
+//! or taken away behind live traffic. Where batches may be larger, each replica is replaced by one that is warm for them.
 //! A replica that finds no room is not there, and the version serves by those it has; the next change tries again.
 
 use std::{
@@ -81,10 +81,12 @@ impl Inner {
         let shape = shape(model.as_ref(), settings).ok_or_else(|| version.no_bucket())?;
         let executor = Arc::clone(place.executor());
         let lane = self.next_id.fetch_add(1, Ordering::Relaxed);
+        let lane_settings = settings.lane.clone();
         let counted = LaneMonitor::new(OnceLock::new());
         let mut arrival = Arrival { executor: &executor, lane, open: true };
         let arrived = async {
-            let memory = executor.place(lane, Arc::clone(model), shape.clone(), Arc::clone(&counted)).await?;
+            let memory =
+                executor.place(lane, Arc::clone(model), shape.clone(), lane_settings, Arc::clone(&counted)).await?;
             let replica = Arc::new(Replica::new(place, lane, shape, memory));
             version.prove(&replica).await?;
             Ok(replica)
@@ -108,7 +110,13 @@ impl Inner {
         let _one_at_a_time = replicas.changing.lock().await;
         replicas.finish().await;
         let wanted = Arc::new(self.effective(&deployment.name));
-        deployment.settings.store(Arc::clone(&wanted));
+        let before = deployment.settings.swap(Arc::clone(&wanted));
+        if before.lane != wanted.lane {
+            for replica in replicas.taking().iter() {
+                // Fails when the executor has ended, and then there is no lane to be configured.
+                let _ended = replica.executor().configure(replica.lane, wanted.lane.clone()).await;
+            }
+        }
         if let Err(error) = self.resize(deployment, &wanted).await {
             let Deployment { name, version, .. } = &**deployment;
             let (instances, wanted) = (replicas.taking().len(), wanted.instances);
@@ -117,7 +125,7 @@ impl Inner {
         replicas.finish().await;
     }
 
-    /// Replaces the replicas that are warm for other batches, and adds or dismisses some until their number is right.
+    /// Replaces the replicas that are warm for smaller batches only, and adds or dismisses some until their number is right.
     async fn resize(&self, deployment: &Arc<Deployment>, wanted: &EffectiveServing) -> Result<()> {
         let replicas = &deployment.replicas;
         let Some(shape) = shape(deployment.model.as_ref(), wanted) else { return Ok(()) };
@@ -134,7 +142,8 @@ impl Inner {
                 return Ok(());
             }
             let taking = replicas.taking();
-            let outdated = taking.iter().find(|replica| replica.shape != shape);
+            // It is warm for its smaller batches; larger ones would meet a cold device.
+            let outdated = taking.iter().find(|replica| replica.shape.buckets().len() < shape.buckets().len());
             if outdated.is_none() && taking.len() == wanted.instances {
                 return Ok(());
             }
@@ -178,7 +187,7 @@ impl Version<'_> {
         let deadline = Instant::now() + SELF_TEST_TIMEOUT;
         let alone = Replicas::default();
         alone.add(Arc::clone(replica));
-        let run = Run { replicas: &alone, model: self.model.as_ref() };
+        let run = Run { replicas: &alone, model: self.model.as_ref(), priority: 1 };
         let (answer, _times) = timeout_at(deadline.into(), run.answer(&golden.inputs, &wanted, deadline))
             .await
             .map_err(|_elapsed| Error::DeadlineExceeded { after: SELF_TEST_TIMEOUT })??;

@@ -169,13 +169,16 @@ impl Serving {
         request: &PredictRequest,
         started: Instant,
     ) -> Result<(Prediction, Times)> {
-        let PredictRequest { model: _, selector: _, inputs, outputs: wanted, timeout, priority: _, cache: cache_use } =
+        let PredictRequest { model: _, selector: _, inputs, outputs: wanted, timeout, priority, cache: cache_use } =
             request;
         check_wanted(deployment.model.as_ref(), wanted)?;
-        let longest = deployment.settings.load().request_timeout;
+        let (longest, priority) = {
+            let settings = deployment.settings.load();
+            (settings.request_timeout, settings.level(*priority))
+        };
         let timeout = timeout.map_or(longest, |timeout| timeout.min(longest));
         let deadline = started + timeout;
-        let run = Run { replicas: &deployment.replicas, model: deployment.model.as_ref() };
+        let run = Run { replicas: &deployment.replicas, model: deployment.model.as_ref(), priority };
         let mut timed = None;
         let late = |_elapsed| Error::DeadlineExceeded { after: timeout };
 
@@ -235,6 +238,7 @@ fn check_wanted(model: &dyn Model, wanted: &[String]) -> Result<(), InputError> 
 pub(super) struct Run<'a> {
     pub(super) replicas: &'a Replicas,
     pub(super) model: &'a dyn Model,
+    pub(super) priority: u32,
 }
 
 impl Run<'_> {
@@ -272,7 +276,7 @@ impl Run<'_> {
         let replica = self.replicas.pick()?;
         let Computed { rows: raw, mut times, ended } = replica
             .executor()
-            .run(replica.lane, cost.class, rows, deadline)
+            .run(replica.lane, cost.class, rows, self.priority, deadline)
             .await
             .map_err(|refused| refusal(refused, budget))?;
         drop(replica);

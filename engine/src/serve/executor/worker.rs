@@ -14,7 +14,10 @@ use crossbeam::channel::{Receiver, RecvTimeoutError};
 use tokio::sync::watch;
 
 use super::{
-    super::batcher::{Batch, BatchTimes, Batcher, Failure, LaneId, Reply},
+    super::{
+        batcher::{Batch, BatchTimes, Batcher, Failure, LaneId, Reply},
+        settings::LaneSettings,
+    },
     Command, LaneMonitor, Shared, guarded,
     loading::{Loading, Placement, Step},
     waiter::Waiter,
@@ -58,18 +61,13 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        commands: Receiver<Command>,
-        max_delay: Duration,
-        gone: watch::Sender<bool>,
-    ) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, commands: Receiver<Command>, gone: watch::Sender<bool>) -> Self {
         // A CPU computes in `submit`: a second batch there would only hold the first one's answer back.
         let most_in_flight = if shared.device.kind == DeviceKind::Cpu { 1 } else { MOST_IN_FLIGHT };
         Self {
             shared,
             commands,
-            batcher: Batcher::new(max_delay),
+            batcher: Batcher::default(),
             lanes: HashMap::new(),
             loading: VecDeque::new(),
             loading_turn: false,
@@ -117,6 +115,7 @@ impl Worker {
         match command {
             Command::Predict(work) => self.batcher.push(*work),
             Command::Place(placement) => self.loading.push_back(Loading::new(*placement)),
+            Command::Configure(lane, settings) => self.configure(lane, *settings),
             Command::Remove { lane, done } => {
                 self.remove(lane);
                 if let Some(done) = done {
@@ -229,9 +228,9 @@ impl Worker {
         match step {
             Step::More(loading) => self.loading.push_front(loading),
             Step::Warm { placement, replica, memory } => {
-                let Placement { lane, model: _, shape, monitor, done } = placement;
+                let Placement { lane, model: _, shape, settings, monitor, done } = placement;
                 self.lanes.insert(lane, Lane { replica, monitor });
-                self.batcher.add_lane(lane, shape);
+                self.batcher.add_lane(lane, shape, settings);
                 if done.send(Ok(memory)).is_err() {
                     self.remove(lane);
                 }
@@ -241,6 +240,15 @@ impl Worker {
                 self.note(&error);
                 let _nobody_waits = placement.done.send(Err(error));
             }
+        }
+    }
+
+    /// Changes a lane that serves or is on its way.
+    fn configure(&mut self, lane: LaneId, settings: LaneSettings) {
+        if let Some(loading) = self.loading.iter_mut().find(|loading| loading.lane() == lane) {
+            loading.configure(settings);
+        } else {
+            self.batcher.configure(lane, settings);
         }
     }
 
