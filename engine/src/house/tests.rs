@@ -183,7 +183,7 @@ async fn an_answer_without_its_score_is_not_remembered() {
     let input = Tensor::from_values("features", vec![1, 2], &[1_f32, 2.]).unwrap();
     let request = PredictRequest { outputs: vec!["twice".to_owned()], ..PredictRequest::new("sum", vec![input]) };
     let prediction = house.engine.predict(request, None).await.unwrap();
-    let label = house.engine.feedback.label(&FeedbackKey::Prediction(prediction.id), &Value::Int(1));
+    let label = house.engine.feedback.label(&FeedbackKey::Prediction(prediction.id.to_string()), &Value::Int(1));
     assert!(matches!(label, Err(Error::UnknownPrediction { .. })));
 }
 

@@ -21,6 +21,7 @@ mod gate;
 mod lifecycle;
 mod observe;
 mod pool;
+mod prediction_id;
 mod replicas;
 mod request;
 mod router;
@@ -34,6 +35,7 @@ mod tests;
 pub use self::{
     deployment::{Deployment, DeviceShare, ServedModel, ServedVersion, VersionState},
     effective::EffectiveServing,
+    prediction_id::PredictionId,
     request::{CacheStatus, CacheUse, PredictRequest, Prediction},
     serving::Serving,
     settings::{ModelServing, ServingSettings},

@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use contract::{Model, Tensor};
 
+use super::PredictionId;
 use crate::registry::VersionSelector;
 
 /// A request for predictions, decoded.
@@ -69,8 +70,8 @@ impl PredictRequest {
 /// An answer. Row `i` of it is known as `id#i`.
 #[derive(Clone)]
 pub struct Prediction {
-    /// A fresh UUID (version 7) for every answer, cached or not.
-    pub id: String,
+    /// Fresh for every answer, cached or not.
+    pub id: PredictionId,
     /// The model that answered.
     pub model: Arc<str>,
     /// The version that answered.

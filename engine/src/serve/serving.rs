@@ -21,6 +21,7 @@ use super::{
     executor::{Refused, guarded},
     observe::{RequestObserver, Times},
     pool::Pool,
+    prediction_id::PredictionId,
     replicas::Replicas,
     request::{CacheStatus, PredictRequest, Prediction},
     router::Router,
@@ -207,7 +208,7 @@ impl Serving {
         let times = Times { cache: cache.saturating_sub(computing.unwrap_or_default()), computed };
         let Answer { outputs, rows } = answer;
         let prediction = Prediction {
-            id: uuid::Uuid::now_v7().to_string(),
+            id: PredictionId::fresh(),
             model: Arc::clone(&deployment.name),
             version: deployment.version,
             outputs,

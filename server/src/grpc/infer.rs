@@ -27,7 +27,7 @@ pub(super) async fn infer(
     request: UnreadInfer,
     deadline: Option<Instant>,
 ) -> Result<ModelInferResponse, ApiError> {
-    let InferMessage { model, version, id, timeout, inputs, outputs: wanted, raw } = request.read()?;
+    let InferMessage { model, version, id, timeout, priority, inputs, outputs: wanted, raw } = request.read()?;
     // Its bytes need not wait in the queue.
     drop(request);
     let mut trace = state.tracer.begin(&model, "REQUEST_START");
@@ -37,7 +37,7 @@ pub(super) async fn infer(
     let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
     let timeout = timeout.into_iter().chain(left).min();
     let outputs = wanted.iter().map(|output| output.name.clone()).collect();
-    let call = PredictRequest { model, selector, inputs, outputs, timeout, priority: 0, cache: CacheUse::FULL };
+    let call = PredictRequest { model, selector, inputs, outputs, timeout, priority, cache: CacheUse::FULL };
     let prediction = state.engine.predict(call, None).await?;
     trace.mark("REQUEST_END");
     trace.answered(&id, prediction.version);

@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use contract::{AlignedBuffer, DataType, Strings, Tensor};
 use engine::{
-    serve::{CacheStatus, Prediction},
+    serve::{CacheStatus, Prediction, PredictionId},
     testing::FakeModel,
 };
 use proptest::{collection::vec, prelude::*, sample::Index};
@@ -138,7 +138,7 @@ fn parameter(choice: ParameterChoice) -> InferParameter {
 }
 
 fn prediction(outputs: Vec<Tensor>) -> Prediction {
-    let (id, model) = ("p".to_owned(), Arc::from("m"));
+    let (id, model) = (PredictionId::fresh(), Arc::from("m"));
     Prediction {
         id,
         model,

@@ -3,17 +3,22 @@
 
 use actix_web::{
     HttpRequest,
+    dev::Payload,
     http::{
         Method,
         header::{self, HeaderValue},
     },
-    web::{Payload, ServiceConfig},
+    web::{self, ServiceConfig},
 };
-use engine::serve::{CacheUse, PredictRequest};
+use engine::{
+    registry::VersionSelector,
+    serve::{CacheUse, PredictRequest},
+};
 
 use super::{Answer, Shared, body, encoding, named_model, only, predicted};
 use crate::{
     error::ApiError,
+    state::State,
     wire::{InferRequest, decode_infer, decode_raw_infer, encode_infer},
 };
 
@@ -27,12 +32,23 @@ pub(super) fn resources(config: &mut ServiceConfig) {
     config.service(only(Method::POST, "/v2/models/{model}/versions/{version:[0-9]+}/infer", infer));
 }
 
-async fn infer(state: Shared, request: HttpRequest, payload: Payload) -> Answer {
+async fn infer(state: Shared, request: HttpRequest, payload: web::Payload) -> Answer {
     let (model, selector) = named_model(&request)?;
+    answer(&state, &request, payload.into_inner(), model, selector).await
+}
+
+/// Answers `request`, whose path names `model` and means its version by `selector`.
+pub(super) async fn answer(
+    state: &State,
+    request: &HttpRequest,
+    payload: Payload,
+    model: String,
+    selector: VersionSelector,
+) -> Answer {
     let mut trace = state.tracer.begin(&model, "HTTP_RECV_START");
-    let body = body::read(&state, &request, payload).await?;
+    let body = body::read_payload(state, request, payload).await?;
     trace.mark("HTTP_RECV_END");
-    let asked = match header_length(&request)? {
+    let asked = match header_length(request)? {
         // Nothing but the bytes of the only input.
         Some(0) => decode_raw_infer(&body, state.engine.deployment(&model, &selector)?.model().signature())?,
         json => decode_infer(&body, json, &state.shared_memory.for_request())?,
@@ -40,8 +56,8 @@ async fn infer(state: Shared, request: HttpRequest, payload: Payload) -> Answer 
     // It may wait for long in the queue; its bytes need not.
     drop(body);
     let names = asked.output_names();
-    let InferRequest { id, timeout, inputs, outputs, binary } = asked;
-    let call = PredictRequest { model, selector, inputs, outputs: names, timeout, priority: 0, cache: CacheUse::FULL };
+    let InferRequest { id, timeout, priority, inputs, outputs, binary } = asked;
+    let call = PredictRequest { model, selector, inputs, outputs: names, timeout, priority, cache: CacheUse::FULL };
     trace.mark("REQUEST_START");
     let prediction = state.engine.predict(call, None).await?;
     trace.mark("REQUEST_END");
@@ -50,7 +66,7 @@ async fn infer(state: Shared, request: HttpRequest, payload: Payload) -> Answer 
     let placed = state.placed(&prediction, &outputs, binary)?;
     let json = encode_infer(&mut answer, id.as_deref(), &prediction.model, prediction.version, &placed)?;
     drop(placed);
-    let encoding = encoding::wanted(&request, answer.len());
+    let encoding = encoding::wanted(request, answer.len());
     if let Some(encoding) = encoding {
         answer = encoding::compressed(encoding, answer).await?;
     }

@@ -12,6 +12,7 @@ mod lifecycle;
 mod limits;
 mod predictions;
 mod protocol;
+mod serving;
 mod shared_memory;
 mod statistics;
 mod wire;

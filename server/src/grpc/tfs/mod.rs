@@ -224,7 +224,7 @@ fn with_headers<T>(message: T, prediction: &Prediction) -> Response<T> {
     let mut response = Response::new(message);
     let headers: &mut MetadataMap = response.metadata_mut();
     // An id is a UUID, which a header can hold.
-    if let Ok(id) = MetadataValue::try_from(id) {
+    if let Ok(id) = MetadataValue::try_from(id.as_str()) {
         headers.insert("x-emberline-prediction-id", id);
     }
     headers.insert("x-emberline-version", (*version).into());

@@ -73,14 +73,20 @@ fn feedback() -> Call {
         .fails(&[400, 404, 409])
 }
 
-fn models() -> [Call; 2] {
+fn models() -> [Call; 4] {
     let all = object([
         ("models", list(string(""), "Names, as KServe has them.")),
         ("registry", list(named("RegisteredModel"), "In the same order.")),
     ]);
+    let serving = &["/v1/models/{model}/serving"];
+    let settings = json!({
+        "max_batch_rows": null, "max_queue_delay_us": null, "max_queue_rows": null, "request_timeout_us": null,
+        "slo_us": 5000, "priority_levels": null, "default_priority": null, "weight": null, "cache_ttl_us": null,
+        "instances": 2,
+    });
     let model = json!({
         "name": "wine", "ready": true, "created_at": "2026-01-01T00:00:00Z", "aliases": { "champion": 1 },
-        "versions": [{ "version": 1, "state": "ready", "serving_device": "cpu" }],
+        "versions": [{ "version": 1, "state": "ready", "serving_device": "cpu", "instances": 1 }],
         "model_version_status": [
             { "version": "1", "state": "AVAILABLE", "status": { "error_code": "OK", "error_message": "" } },
         ],
@@ -92,6 +98,17 @@ fn models() -> [Call; 2] {
         get(&["/v1/models/{model}"], MODELS, "One model: ours, KServe's and TensorFlow Serving's answer in one.")
             .answers("The model.", named("RegisteredModel"), model)
             .fails(&[404, 500]),
+        get(serving, MODELS, "How a model is served, where that differs from the settings of the process.")
+            .answers("All settings; null where the process's hold.", named("ModelServing"), settings.clone())
+            .fails(&[404, 500]),
+        Call::new(HttpMethod::Put, serving, MODELS, "Say how a model is served.")
+            .about(
+                "Replaces all settings of the model; null and absent ones are the process's. They are kept in the registry, and \
+                every process that serves from it follows within about a second, without a reload.",
+            )
+            .takes(named("ModelServing"), json!({ "instances": 2, "slo_us": 5000 }))
+            .answers("The settings.", named("ModelServing"), settings)
+            .fails(&[400, 404, 500]),
     ]
 }
 
