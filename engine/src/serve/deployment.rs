@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use contract::{Device, MemoryUse, Model};
 use serde::{Serialize, Serializer};
 
-use super::{effective::EffectiveServing, gate::Gate, replicas::Replicas};
+use super::{direct::DirectRuns, effective::EffectiveServing, gate::Gate, replicas::Replicas};
 use crate::monitor::{VersionMonitor, VersionStatistics};
 
 /// A version of a model, placed on its devices and warm.
@@ -23,6 +23,8 @@ pub struct Deployment {
     pub(super) settings: ArcSwap<EffectiveServing>,
     pub(super) monitor: Arc<VersionMonitor>,
     pub(super) gate: Gate,
+    /// How it runs on its requests' own threads, if it can.
+    pub(super) direct: Option<DirectRuns>,
 }
 
 impl Deployment {

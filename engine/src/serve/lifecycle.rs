@@ -12,6 +12,7 @@ use tokio::time::{timeout, timeout_at};
 
 use super::{
     deployment::Deployment,
+    direct::DirectRuns,
     gate::Gate,
     pool::Place,
     replicas::Replicas,
@@ -208,9 +209,19 @@ impl Attempt<'_> {
         let Self { inner, model, version, open: _ } = *self;
         let monitor = inner.monitor.version(model, version);
         let settings = inner.effective(model);
-        let placed = Version { name: model, number: version, model: &loaded, settings: &settings, monitor: &monitor };
+        let direct = DirectRuns::new(loaded.as_ref(), place.executor().device());
+        let placed = Version {
+            name: model,
+            number: version,
+            model: &loaded,
+            settings: &settings,
+            monitor: &monitor,
+            direct: direct.as_ref(),
+        };
         let replicas = Replicas::default();
         replicas.add(inner.place(&placed, place).await?);
+        // Statistics are those of requests: the self-test's own runs are not counted.
+        monitor.clear();
         Ok(Deployment {
             id: inner.next_id.fetch_add(1, Ordering::Relaxed),
             name: Arc::from(model),
@@ -220,6 +231,7 @@ impl Attempt<'_> {
             settings: ArcSwap::from_pointee(settings),
             monitor,
             gate: Gate::default(),
+            direct,
         })
     }
 }

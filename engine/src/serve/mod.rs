@@ -15,6 +15,7 @@
 mod batcher;
 mod cache;
 mod deployment;
+mod direct;
 mod effective;
 mod executor;
 mod gate;

@@ -15,6 +15,7 @@ use tokio::time::timeout_at;
 use super::{
     batcher::{LaneId, LaneShape},
     deployment::Deployment,
+    direct::DirectRuns,
     effective::EffectiveServing,
     executor::{Executor, LaneMonitor},
     pool::Place,
@@ -77,7 +78,7 @@ impl Inner {
     /// Places a replica, warms it and proves it by the golden answers. After an error, and when the future is dropped, it is
     /// taken away.
     pub(super) async fn place(&self, version: &Version<'_>, place: Place) -> Result<Arc<Replica>> {
-        let Version { name: _, number: _, model, settings, monitor } = *version;
+        let Version { name: _, number: _, model, settings, monitor, direct: _ } = *version;
         let shape = shape(model.as_ref(), settings).ok_or_else(|| version.no_bucket())?;
         let executor = Arc::clone(place.executor());
         let lane = self.next_id.fetch_add(1, Ordering::Relaxed);
@@ -135,6 +136,8 @@ impl Inner {
             model: &deployment.model,
             settings: wanted,
             monitor: &deployment.monitor,
+            // That way was proven when the version was loaded, whatever its replicas are.
+            direct: None,
         };
         loop {
             // One that is being unloaded needs no more replicas.
@@ -177,17 +180,27 @@ pub(super) struct Version<'a> {
     pub(super) model: &'a Arc<dyn Model>,
     pub(super) settings: &'a EffectiveServing,
     pub(super) monitor: &'a Arc<VersionMonitor>,
+    /// How it runs past the executor, if that is to be proven too.
+    pub(super) direct: Option<&'a DirectRuns>,
 }
 
 impl Version<'_> {
-    /// Runs the golden inputs the way requests run.
+    /// Runs the golden inputs on each way that requests go: through the executor, and on their own threads.
     async fn prove(&self, replica: &Arc<Replica>) -> Result<()> {
+        self.self_test(replica, None).await?;
+        match self.direct {
+            Some(direct) => self.self_test(replica, Some((direct, self.monitor.as_ref()))).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn self_test(&self, replica: &Arc<Replica>, direct: Option<(&DirectRuns, &VersionMonitor)>) -> Result<()> {
         let Some(golden) = self.model.golden() else { return Ok(()) };
         let wanted: Vec<String> = golden.outputs.iter().map(|output| output.name().to_owned()).collect();
         let deadline = Instant::now() + SELF_TEST_TIMEOUT;
         let alone = Replicas::default();
         alone.add(Arc::clone(replica));
-        let run = Run { replicas: &alone, model: self.model.as_ref(), priority: 1 };
+        let run = Run { replicas: &alone, model: self.model.as_ref(), priority: 1, direct };
         let (answer, _times) = timeout_at(deadline.into(), run.answer(&golden.inputs, &wanted, deadline))
             .await
             .map_err(|_elapsed| Error::DeadlineExceeded { after: SELF_TEST_TIMEOUT })??;

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use contract::{Device, InputError, Model, RowBlock, RunError, Tensor};
+use contract::{Cost, Device, InputError, Model, RowBlock, RunError, Tensor};
 use parking_lot::Mutex;
 use tokio::time::timeout_at;
 
@@ -18,18 +18,19 @@ use super::{
     batcher::{Computed, Failure},
     cache::{Answer, AnswerCache, LookUp, Question},
     deployment::{Deployment, Pass, ServedModel},
+    direct::DirectRuns,
     executor::{Refused, guarded},
     observe::{RequestObserver, Times},
     pool::Pool,
     prediction_id::PredictionId,
-    replicas::Replicas,
+    replicas::{Replica, Replicas},
     request::{CacheStatus, PredictRequest, Prediction},
     router::Router,
     settings::{ModelServing, ServingSettings},
 };
 use crate::{
     Error, Result,
-    monitor::{ComputeTimes, Family, Monitor, Sample, families},
+    monitor::{ComputeTimes, Family, Monitor, Sample, VersionMonitor, families},
     registry::VersionSelector,
 };
 
@@ -179,7 +180,12 @@ impl Serving {
         };
         let timeout = timeout.map_or(longest, |timeout| timeout.min(longest));
         let deadline = started + timeout;
-        let run = Run { replicas: &deployment.replicas, model: deployment.model.as_ref(), priority };
+        let run = Run {
+            replicas: &deployment.replicas,
+            model: deployment.model.as_ref(),
+            priority,
+            direct: deployment.direct.as_ref().map(|direct| (direct, &*deployment.monitor)),
+        };
         let mut timed = None;
         let late = |_elapsed| Error::DeadlineExceeded { after: timeout };
 
@@ -240,6 +246,8 @@ pub(super) struct Run<'a> {
     pub(super) replicas: &'a Replicas,
     pub(super) model: &'a dyn Model,
     pub(super) priority: u32,
+    /// How it runs past the executor, if it can.
+    pub(super) direct: Option<(&'a DirectRuns, &'a VersionMonitor)>,
 }
 
 impl Run<'_> {
@@ -273,17 +281,37 @@ impl Run<'_> {
         if cost.rows == 0 {
             return Err(Error::Input(InputError::NoRows));
         }
-        let budget = deadline.saturating_duration_since(Instant::now());
-        let replica = self.replicas.pick()?;
-        let Computed { rows: raw, mut times, ended } = replica
-            .executor()
-            .run(replica.lane, cost.class, rows, self.priority, deadline)
-            .await
-            .map_err(|refused| refusal(refused, budget))?;
-        drop(replica);
+        let now = Instant::now();
+        let budget = deadline.saturating_duration_since(now);
+        let direct = self.direct.filter(|_| !budget.is_zero());
+        let ran = direct.and_then(|(direct, monitor)| direct.run(self.model, &rows, now, monitor));
+        let Computed { rows: raw, mut times, ended } = match ran {
+            Some(computed) => computed.map_err(unwrapped)?,
+            None => {
+                let replica = self.replicas.pick()?;
+                self.queued(&replica, cost, rows, deadline).await.map_err(|refused| refusal(refused, budget))?
+            }
+        };
         let outputs = guarded(|| Ok(self.model.decode(&raw, wanted)?)).map_err(unwrapped)?;
         times.output = ended.map_or(Duration::ZERO, |ended| ended.elapsed());
         Ok((Answer { outputs: Arc::from(outputs), rows: cost.rows }, times))
+    }
+}
+
+impl Run<'_> {
+    /// Waits for the executor to run the rows.
+    async fn queued(
+        &self,
+        replica: &Replica,
+        cost: Cost,
+        rows: RowBlock,
+        deadline: Instant,
+    ) -> Result<Computed, Refused> {
+        let computed = replica.executor().run(replica.lane, cost.class, rows, self.priority, deadline).await?;
+        if let Some((direct, _)) = self.direct {
+            direct.hint(computed.times.batch_rows, computed.times.compute);
+        }
+        Ok(computed)
     }
 }
 
