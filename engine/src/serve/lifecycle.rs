@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -214,7 +217,7 @@ impl Attempt<'_> {
         self.self_test(loaded.as_ref()).await?;
         // Statistics are those of requests: the self-test's batches are not counted, and warming was not either.
         monitor.clear();
-        Ok(Deployment {
+        let deployment = Deployment {
             id: self.id,
             name: Arc::from(self.model),
             version: self.version,
@@ -223,7 +226,10 @@ impl Attempt<'_> {
             memory,
             monitor,
             gate: Gate::default(),
-        })
+            cache_ttl: AtomicU64::new(0),
+        };
+        deployment.set_cache_ttl(self.inner.settings.cache_ttl);
+        Ok(deployment)
     }
 
     /// Runs the golden inputs the way requests run.

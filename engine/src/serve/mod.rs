@@ -28,6 +28,7 @@ mod settings;
 mod tests;
 
 pub use self::{
+    cache::CacheStatistics,
     deployment::{Deployment, ServedModel, ServedVersion, VersionState},
     request::{CacheStatus, CacheUse, PredictRequest, Prediction},
     serving::Serving,
