@@ -9,10 +9,11 @@ use actix_web::{
     },
     web::{Payload, ServiceConfig},
 };
-use engine::serve::{CacheUse, PredictRequest};
+use engine::serve::PredictRequest;
 
 use super::{Answer, Shared, body, encoding, named_model, only, predicted};
 use crate::{
+    cache_control,
     error::ApiError,
     wire::{InferRequest, decode_infer, decode_raw_infer, encode_infer},
 };
@@ -41,7 +42,8 @@ async fn infer(state: Shared, request: HttpRequest, payload: Payload) -> Answer 
     drop(body);
     let names = asked.output_names();
     let InferRequest { id, timeout, inputs, outputs, binary } = asked;
-    let call = PredictRequest { model, selector, inputs, outputs: names, timeout, priority: 0, cache: CacheUse::FULL };
+    let cache = cache_control::of_headers(request.headers());
+    let call = PredictRequest { model, selector, inputs, outputs: names, timeout, priority: 0, cache };
     trace.mark("REQUEST_START");
     let prediction = state.engine.predict(call, None).await?;
     trace.mark("REQUEST_END");
