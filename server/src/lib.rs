@@ -3,6 +3,7 @@
 //! [`settings::ServerSettings`] says how, [`start`] serves an [`engine::Engine`], and [`Running::stop`] ends it.
 
 pub mod boot;
+mod cache_control;
 mod error;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;

@@ -1,6 +1,14 @@
 //! A version that serves, and what is shown of versions that serve or should.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use contract::{Device, MemoryUse, Model};
@@ -25,6 +33,8 @@ pub struct Deployment {
     pub(super) gate: Gate,
     /// How it runs on its requests' own threads, if it can.
     pub(super) direct: Option<DirectRuns>,
+    /// In microseconds.
+    pub(super) cache_ttl: AtomicU64,
 }
 
 impl Deployment {
@@ -89,6 +99,17 @@ impl Deployment {
     #[must_use]
     pub fn pending_requests(&self) -> usize {
         self.gate.inside()
+    }
+
+    /// Longest age of a cached answer; zero when its answers are not cached.
+    #[must_use]
+    pub fn cache_ttl(&self) -> Duration {
+        Duration::from_micros(self.cache_ttl.load(Ordering::Relaxed))
+    }
+
+    /// Sets the longest age of a cached answer, those that are held included; zero turns the cache off for it.
+    pub fn set_cache_ttl(&self, ttl: Duration) {
+        self.cache_ttl.store(u64::try_from(ttl.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// Whether it takes requests at this moment.

@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -222,7 +225,8 @@ impl Attempt<'_> {
         replicas.add(inner.place(&placed, place).await?);
         // Statistics are those of requests: the self-test's own runs are not counted.
         monitor.clear();
-        Ok(Deployment {
+        let cache_ttl = settings.cache_ttl;
+        let deployment = Deployment {
             id: inner.next_id.fetch_add(1, Ordering::Relaxed),
             name: Arc::from(model),
             version,
@@ -232,7 +236,10 @@ impl Attempt<'_> {
             monitor,
             gate: Gate::default(),
             direct,
-        })
+            cache_ttl: AtomicU64::new(0),
+        };
+        deployment.set_cache_ttl(cache_ttl);
+        Ok(deployment)
     }
 }
 

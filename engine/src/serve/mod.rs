@@ -34,6 +34,7 @@ mod settings;
 mod tests;
 
 pub use self::{
+    cache::CacheStatistics,
     deployment::{Deployment, DeviceShare, ServedModel, ServedVersion, VersionState},
     effective::EffectiveServing,
     prediction_id::PredictionId,

@@ -36,13 +36,15 @@ pub struct CacheUse {
     pub store: bool,
     /// Oldest answer that will do; none for the model's own time to live.
     pub max_age: Option<Duration>,
+    /// Whether an answer that is not held shall not be computed either ([`Error::NotCached`](crate::Error::NotCached)).
+    pub only_cached: bool,
 }
 
 impl CacheUse {
     /// Reads and keeps.
-    pub const FULL: Self = Self { read: true, store: true, max_age: None };
+    pub const FULL: Self = Self { read: true, store: true, max_age: None, only_cached: false };
     /// Goes past the cache.
-    pub const NONE: Self = Self { read: false, store: false, max_age: None };
+    pub const NONE: Self = Self { read: false, store: false, max_age: None, only_cached: false };
 }
 
 impl Default for CacheUse {
@@ -103,7 +105,7 @@ pub enum CacheStatus {
         /// Time since it was computed.
         age: Duration,
     },
-    /// Computed for this request, and kept.
+    /// Computed for this request, and kept unless it is too large or another thread was at the same part of the cache.
     Miss,
     /// Computed for this request, past the cache: it is off, was not to be used, or the request is too large for it.
     Off,

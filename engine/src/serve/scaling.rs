@@ -112,6 +112,7 @@ impl Inner {
         replicas.finish().await;
         let wanted = Arc::new(self.effective(&deployment.name));
         let before = deployment.settings.swap(Arc::clone(&wanted));
+        deployment.set_cache_ttl(wanted.cache_ttl);
         if before.lane != wanted.lane {
             for replica in replicas.taking().iter() {
                 // Fails when the executor has ended, and then there is no lane to be configured.

@@ -16,7 +16,7 @@ use tokio::time::timeout_at;
 
 use super::{
     batcher::{Computed, Failure},
-    cache::{Answer, AnswerCache, LookUp, Question},
+    cache::{Answer, AnswerCache, CacheStatistics, LookUp, Question, Terms},
     deployment::{Deployment, Pass, ServedModel},
     direct::DirectRuns,
     executor::{Refused, guarded},
@@ -65,7 +65,7 @@ impl Serving {
             return Err(Error::BadRequest("expected at least one device to serve on, got none".to_owned()));
         }
         let pool = Pool::new(settings.clone(), devices, monitor.clone())?;
-        let cache = AnswerCache::new(settings.cache_bytes, settings.cache_ttl, Arc::new(Instant::now));
+        let cache = AnswerCache::new(settings.cache_bytes, Arc::new(Instant::now));
         Ok(Self {
             inner: Arc::new(Inner {
                 settings,
@@ -92,7 +92,7 @@ impl Serving {
     /// [`Error::UnknownModel`], [`Error::UnknownVersion`], [`Error::UnknownAlias`] and [`Error::NotReady`] when nothing
     /// answers to the name; [`Error::Input`] when the inputs or wanted outputs do not fit; [`Error::BadRequest`] when it has
     /// more rows than the queue may hold; [`Error::Overloaded`] when the queue is full, [`Error::TooLate`] when it is too long for the deadline;
-    /// [`Error::DeadlineExceeded`] when its time is over; [`Error::Run`] when the model or device failed;
+    /// [`Error::DeadlineExceeded`] when its time is over; [`Error::NotCached`] when it shall not be computed; [`Error::Run`] when the model or device failed;
     /// [`Error::ShuttingDown`].
     pub async fn predict(&self, request: PredictRequest) -> Result<Prediction> {
         let started = Instant::now();
@@ -124,6 +124,12 @@ impl Serving {
         deployments
     }
 
+    /// What the prediction cache holds and did; none when it has no room.
+    #[must_use]
+    pub fn cache_statistics(&self) -> Option<CacheStatistics> {
+        self.inner.cache.as_ref().map(AnswerCache::statistics)
+    }
+
     /// The metric families that only the serving engine knows.
     #[must_use]
     pub fn families(&self) -> Vec<Family> {
@@ -131,7 +137,9 @@ impl Serving {
             let labels = [&*deployment.name, &deployment.version.to_string()];
             Sample::count(&labels, deployment.pending_requests() as u64)
         });
-        vec![families::NV_PENDING_REQUESTS.family(pending.collect())]
+        let mut all = vec![families::NV_PENDING_REQUESTS.family(pending.collect())];
+        all.extend(self.cache_statistics().iter().flat_map(CacheStatistics::families));
+        all
     }
 
     /// Whether requests are taken: it is not shutting down and every device is there.
@@ -189,28 +197,26 @@ impl Serving {
         let mut timed = None;
         let late = |_elapsed| Error::DeadlineExceeded { after: timeout };
 
-        let cache = self.inner.cache.as_ref().filter(|_| cache_use.read && cache_use.store);
-        let looked = cache.map(|_| Instant::now());
-        let (answer, status) = {
-            let computed = run.timed_answer(inputs, wanted, deadline, &mut timed);
-            match cache {
-                None => (timeout_at(deadline.into(), computed).await.map_err(late)??, CacheStatus::Off),
-                Some(cache) => {
-                    let revision = deployment.model.revision();
-                    match cache.look_up(&Question { deployment: deployment.id, revision, wanted, inputs }) {
-                        LookUp::Hit(answer, age) => (answer, CacheStatus::Hit { age }),
-                        LookUp::TooLarge => {
-                            (timeout_at(deadline.into(), computed).await.map_err(late)??, CacheStatus::Off)
-                        }
-                        LookUp::Miss(key) => {
-                            timeout_at(deadline.into(), cache.compute_once(&key, computed)).await.map_err(late)??
-                        }
-                    }
-                }
+        let looked = self.inner.cache.as_ref().map(|cache| (cache, Instant::now()));
+        let found = looked.map_or(LookUp::Past, |(cache, asked)| {
+            let terms = Terms { cache: *cache_use, ttl: deployment.cache_ttl(), asked };
+            let revision = deployment.model.revision();
+            cache.look_up(&Question { deployment: deployment.id, revision, wanted, inputs, terms })
+        });
+        let (answer, status) = match (found, looked) {
+            (LookUp::Hit(answer, age), _) => (answer, CacheStatus::Hit { age }),
+            (LookUp::Miss(_) | LookUp::Past, _) if cache_use.only_cached => return Err(Error::NotCached),
+            (LookUp::Miss(miss), Some((cache, _asked))) => {
+                let computed = run.timed_answer(inputs, wanted, deadline, &mut timed);
+                timeout_at(deadline.into(), cache.compute_once(&miss, computed)).await.map_err(late)??
+            }
+            (LookUp::Miss(_) | LookUp::Past, _) => {
+                let computed = run.timed_answer(inputs, wanted, deadline, &mut timed);
+                (timeout_at(deadline.into(), computed).await.map_err(late)??, CacheStatus::Off)
             }
         };
         let (computed, computing) = timed.unzip();
-        let cache = looked.map_or(Duration::ZERO, |looked| looked.elapsed());
+        let cache = looked.map_or(Duration::ZERO, |(_cache, looked)| looked.elapsed());
         let times = Times { cache: cache.saturating_sub(computing.unwrap_or_default()), computed };
         let Answer { outputs, rows } = answer;
         let prediction = Prediction {

@@ -16,18 +16,22 @@ use super::{
 };
 use crate::{
     ApiError,
+    cache_control::narrowed,
     shared_memory::RequestRegions,
     state::State,
     wire::{WireError, check_names},
 };
 
-/// Answers a request by `deadline`, if there is one.
+/// Answers a request by `deadline`, if there is one. `cache` is what the call's metadata say; what the request itself says is
+/// in its place.
 pub(super) async fn infer(
     state: &State,
     request: UnreadInfer,
     deadline: Option<Instant>,
+    cache: CacheUse,
 ) -> Result<ModelInferResponse, ApiError> {
-    let InferMessage { model, version, id, timeout, priority, inputs, outputs: wanted, raw } = request.read()?;
+    let InferMessage { model, version, id, timeout, priority, cache_control, inputs, outputs: wanted, raw } =
+        request.read()?;
     // Its bytes need not wait in the queue.
     drop(request);
     let mut trace = state.tracer.begin(&model, "REQUEST_START");
@@ -37,7 +41,8 @@ pub(super) async fn infer(
     let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
     let timeout = timeout.into_iter().chain(left).min();
     let outputs = wanted.iter().map(|output| output.name.clone()).collect();
-    let call = PredictRequest { model, selector, inputs, outputs, timeout, priority, cache: CacheUse::FULL };
+    let cache = cache_control.map_or(cache, |value| narrowed(CacheUse::FULL, value.as_bytes()));
+    let call = PredictRequest { model, selector, inputs, outputs, timeout, priority, cache };
     let prediction = state.engine.predict(call, None).await?;
     trace.mark("REQUEST_END");
     trace.answered(&id, prediction.version);

@@ -65,7 +65,8 @@ impl<'a> Parameter<'a> {
         }
     }
 
-    fn text(&self) -> Result<&'a str, ApiError> {
+    /// A string.
+    pub(super) fn text(&self) -> Result<&'a str, ApiError> {
         match self.value {
             Some(ParameterValue::Text(value)) => Ok(value),
             _ => Err(self.unexpected("a string")),

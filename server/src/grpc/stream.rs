@@ -7,6 +7,7 @@
 
 use std::{pin::Pin, sync::Arc, time::Instant};
 
+use engine::serve::CacheUse;
 use futures::{Stream, StreamExt, future, stream};
 use tokio::time::timeout_at;
 use tonic::{Status, Streaming};
@@ -29,7 +30,12 @@ const FINAL: &str = "triton_final_response";
 pub(super) type Answers = Pin<Box<dyn Stream<Item = Result<ModelStreamInferResponse, Status>> + Send>>;
 
 /// Answers the requests of a stream until it ends, or until `deadline`.
-pub(super) fn answers(state: Arc<State>, requests: Streaming<UnreadInfer>, deadline: Option<Instant>) -> Answers {
+pub(super) fn answers(
+    state: Arc<State>,
+    requests: Streaming<UnreadInfer>,
+    deadline: Option<Instant>,
+    cache: CacheUse,
+) -> Answers {
     let until_error = requests.scan(false, |ended, request| {
         let next = (!*ended).then_some(request);
         *ended = next.as_ref().is_some_and(Result::is_err);
@@ -37,7 +43,7 @@ pub(super) fn answers(state: Arc<State>, requests: Streaming<UnreadInfer>, deadl
     });
     let answers = until_error.map(move |request| {
         let state = Arc::clone(&state);
-        async move { Ok(answer(&state, request.map_err(blamed)?, deadline).await) }
+        async move { Ok(answer(&state, request.map_err(blamed)?, deadline, cache).await) }
     });
     let answers = answers.buffered(AT_ONCE);
     match deadline {
@@ -46,9 +52,14 @@ pub(super) fn answers(state: Arc<State>, requests: Streaming<UnreadInfer>, deadl
     }
 }
 
-async fn answer(state: &State, request: UnreadInfer, deadline: Option<Instant>) -> ModelStreamInferResponse {
+async fn answer(
+    state: &State,
+    request: UnreadInfer,
+    deadline: Option<Instant>,
+    cache: CacheUse,
+) -> ModelStreamInferResponse {
     let id = request.id();
-    match infer(state, request, deadline).await {
+    match infer(state, request, deadline, cache).await {
         Ok(mut response) => {
             let last = InferParameter { parameter_choice: Some(ParameterChoice::BoolParam(true)) };
             response.parameters.insert(FINAL.to_owned(), last);

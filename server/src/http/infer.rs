@@ -10,13 +10,11 @@ use actix_web::{
     },
     web::{self, ServiceConfig},
 };
-use engine::{
-    registry::VersionSelector,
-    serve::{CacheUse, PredictRequest},
-};
+use engine::{registry::VersionSelector, serve::PredictRequest};
 
 use super::{Answer, Shared, body, encoding, named_model, only, predicted};
 use crate::{
+    cache_control,
     error::ApiError,
     state::State,
     wire::{InferRequest, decode_infer, decode_raw_infer, encode_infer},
@@ -57,7 +55,8 @@ pub(super) async fn answer(
     drop(body);
     let names = asked.output_names();
     let InferRequest { id, timeout, priority, inputs, outputs, binary } = asked;
-    let call = PredictRequest { model, selector, inputs, outputs: names, timeout, priority, cache: CacheUse::FULL };
+    let cache = cache_control::of_headers(request.headers());
+    let call = PredictRequest { model, selector, inputs, outputs: names, timeout, priority, cache };
     trace.mark("REQUEST_START");
     let prediction = state.engine.predict(call, None).await?;
     trace.mark("REQUEST_END");

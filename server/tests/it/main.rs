@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod binary;
+mod caching;
 mod documents;
 mod encodings;
 mod errors;

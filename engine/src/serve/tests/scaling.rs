@@ -178,3 +178,19 @@ async fn no_request_is_lost_while_replicas_come_and_go() {
         assert_eq!(serving.inner.pool.executors().iter().map(|executor| executor.queued_rows()).sum::<usize>(), 0);
     }
 }
+
+#[tokio::test]
+async fn a_model_s_own_time_to_live_holds_at_once() {
+    use crate::serve::CacheStatus;
+    let serving = on_cpu(ServingSettings { cache_bytes: 1 << 20, ..settings() });
+    load(&serving, 1, FakeSettings::default()).await;
+    let ask = async || serving.predict(request([1.0])).await.unwrap().cache;
+    assert_eq!(ask().await, CacheStatus::Miss);
+    assert!(matches!(ask().await, CacheStatus::Hit { .. }));
+    let ttl = |micros| ModelServing { cache_ttl_us: Some(micros), ..ModelServing::default() };
+    serving.configure("m", &ttl(0)).await.unwrap();
+    assert_eq!(ask().await, CacheStatus::Off);
+    serving.configure("m", &ModelServing::default()).await.unwrap();
+    assert!(matches!(ask().await, CacheStatus::Miss | CacheStatus::Hit { .. }));
+    assert!(matches!(ask().await, CacheStatus::Hit { .. }));
+}

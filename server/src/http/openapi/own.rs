@@ -9,6 +9,10 @@ pub(super) const PREDICTIONS: &str = "Predictions and feedback";
 pub(super) const MODELS: &str = "Models and training";
 pub(super) const MONITORING: &str = "Monitoring";
 
+/// What requests for predictions say to the cache.
+pub(super) const CACHE_CONTROL: &str = "What the prediction cache may do (RFC 9111): `no-cache`, `no-store`, `max-age=N`, \
+    `only-if-cached` (504 when the answer is not held).";
+
 pub(super) fn calls() -> Vec<Call> {
     let mut calls = Vec::from(predictions());
     calls.extend(features());
@@ -28,10 +32,17 @@ fn predictions() -> [Call; 2] {
     let rows = object([("rows", list(map(any("A value or null."), "Values by column."), "One per prediction."))]);
     let entities = get(path, PREDICTIONS, "Predict entities from their feature rows.")
         .query("ids", Required::True, "Entity ids, separated by commas; a comma of an id itself is `%2C`.")
-        .query("view", Required::False, "The feature view; the model's name when absent.");
+        .query("view", Required::False, "The feature view; the model's name when absent.")
+        .about(
+            "The answer's `ETag` is weak: bodies hold prediction ids, and it says that all else is equal. A request that names \
+            it by `If-None-Match` is answered 304 without a body, with `x-emberline-prediction-id` for feedback. \
+            `Cache-Control` tells how long after it was computed the client may use it again, and `Age` how long ago that was.",
+        )
+        .header("If-None-Match", "Tags of answers that the client holds, or `*`.");
     let rows = post(path, PREDICTIONS, "Predict rows as they are.")
         .takes(rows, json!({ "rows": [{ "alcohol": 9.4, "colour": "red" }] }));
     [versions(entities), versions(rows)].map(|call| {
+        let call = call.header("Cache-Control", CACHE_CONTROL);
         call.answers("One prediction per row.", named("Predictions"), predicted()).fails(&[400, 404, 500, 503, 504])
     })
 }
