@@ -68,7 +68,7 @@ impl House {
             let aliases = aliases_of.remove(&name).unwrap_or_default();
             let serving = serving_of.remove(&name).unwrap_or_default();
             let created_at = time(row.try_get("created_at")?)?;
-            registered.push(RegisteredModel { created_at, aliases, serving, versions, name });
+            registered.push(RegisteredModel { name, created_at, aliases, serving, versions });
         }
         Ok(registered)
     }

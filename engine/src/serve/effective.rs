@@ -152,7 +152,9 @@ mod tests {
         let process = ServingSettings::default();
         let own = |pairs: &[(&str, u64)]| {
             let mut settings = ModelServing::default();
-            pairs.iter().for_each(|(name, value)| settings.set(name, Some(*value)).unwrap());
+            for (name, value) in pairs {
+                settings.set(name, Some(*value)).unwrap();
+            }
             settings.effective(&process)
         };
         let plain = own(&[]);

@@ -84,7 +84,9 @@ impl Pool {
             thread.replicas += 1;
             Arc::clone(&thread.executor)
         } else {
-            let number = (0..).find(|number| threads.iter().all(|thread| thread.number != *number)).unwrap_or_default();
+            let number = (0..=threads.len())
+                .find(|number| threads.iter().all(|thread| thread.number != *number))
+                .unwrap_or_default();
             let executor = self.start(&host.device, number)?;
             threads.push(Thread { number, executor: Arc::clone(&executor), replicas: 1 });
             executor

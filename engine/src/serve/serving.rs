@@ -291,12 +291,11 @@ impl Run<'_> {
         let budget = deadline.saturating_duration_since(now);
         let direct = self.direct.filter(|_| !budget.is_zero());
         let ran = direct.and_then(|(direct, monitor)| direct.run(self.model, &rows, now, monitor));
-        let Computed { rows: raw, mut times, ended } = match ran {
-            Some(computed) => computed.map_err(unwrapped)?,
-            None => {
-                let replica = self.replicas.pick()?;
-                self.queued(&replica, cost, rows, deadline).await.map_err(|refused| refusal(refused, budget))?
-            }
+        let Computed { rows: raw, mut times, ended } = if let Some(computed) = ran {
+            computed.map_err(unwrapped)?
+        } else {
+            let replica = self.replicas.pick()?;
+            self.queued(&replica, cost, rows, deadline).await.map_err(|refused| refusal(refused, budget))?
         };
         let outputs = guarded(|| Ok(self.model.decode(&raw, wanted)?)).map_err(unwrapped)?;
         times.output = ended.map_or(Duration::ZERO, |ended| ended.elapsed());

@@ -19,7 +19,7 @@ fn a_model_s_settings_are_shown_replaced_and_followed() {
     assert!(plain.json().as_object().unwrap().values().all(Value::is_null), "{}", plain.body);
 
     let wanted =
-        json!({ "instances": 2, "priority_levels": 3, "max_queue_delay_us": 150, "request_timeout_us": 900000 });
+        json!({ "instances": 2, "priority_levels": 3, "max_queue_delay_us": 150, "request_timeout_us": 900_000 });
     let put = api.put(path, &wanted.to_string());
     assert_eq!((put.status, &put.json()["instances"]), (200, &json!(2)));
     assert_eq!(api.get(path).json(), put.json());

@@ -138,7 +138,7 @@ async fn no_request_is_lost_while_replicas_come_and_go() {
                     let mut answered = 0;
                     while !stop.load(Ordering::SeqCst) {
                         let values: Vec<f32> =
-                            (0..1 + (client + answered) % 20).map(|row| (client * 1000 + row) as f32).collect();
+                            (0..=(client + answered) % 20).map(|row| (client * 1000 + row) as f32).collect();
                         let asked = serving.predict(request(values.clone()));
                         if answered % 7 == 3 {
                             // Some go away; theirs is the only work that may be dropped.
