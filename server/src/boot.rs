@@ -109,6 +109,8 @@ fn listen(settings: &ServerSettings, addresses: &[SocketAddr], state: Arc<State>
     })
     .disable_signals()
     .tcp_nodelay(true)
+    // A client that closes its side has gone: its request is dropped, and what waits of it is not computed.
+    .h1_allow_half_closed(false)
     .keep_alive(settings.keep_alive)
     .client_request_timeout(settings.head_timeout)
     .shutdown_timeout(whole_seconds(settings.shutdown_grace));

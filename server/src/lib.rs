@@ -4,6 +4,7 @@
 
 mod access;
 pub mod boot;
+mod cache_control;
 mod error;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;

@@ -328,6 +328,12 @@ impl Recording<u32> {
 }
 
 impl Recording<u64> {
+    /// Requests that the cache answered, as a fraction of those that asked it; none when there were none.
+    pub(super) fn hit_ratio(&self) -> Option<f64> {
+        let [hits, misses] = [CacheOutcome::Hit, CacheOutcome::Miss].map(|outcome| self.cache[outcome as usize]);
+        (hits + misses > 0).then(|| hits as f64 / (hits + misses) as f64)
+    }
+
     /// Adds what a thread recorded.
     pub(super) fn absorb(&mut self, thread: &Recording<u32>) {
         let Recording {

@@ -16,13 +16,17 @@ mod batcher;
 mod cache;
 mod deployment;
 mod direct;
+mod effective;
 mod executor;
 mod gate;
 mod lifecycle;
 mod observe;
+mod pool;
 mod prediction_id;
+mod replicas;
 mod request;
 mod router;
+mod scaling;
 mod selftest;
 mod serving;
 mod settings;
@@ -30,7 +34,9 @@ mod settings;
 mod tests;
 
 pub use self::{
-    deployment::{Deployment, ServedModel, ServedVersion, VersionState},
+    cache::CacheStatistics,
+    deployment::{Deployment, DeviceShare, ServedModel, ServedVersion, VersionState},
+    effective::EffectiveServing,
     prediction_id::PredictionId,
     request::{CacheStatus, CacheUse, PredictRequest, Prediction, Timing},
     serving::Serving,

@@ -59,6 +59,7 @@ fn reason(error: &Error) -> FailureReason {
         | Error::Overloaded { queued: _, limit: _, retry_after: _ }
         | Error::TooLate { busy: _, left: _, retry_after: _ }
         | Error::NotReady { model: _, version: _, state: _ }
+        | Error::NotCached
         | Error::ShuttingDown => FailureReason::Rejected,
         Error::DeadlineExceeded { after: _ } => FailureReason::Canceled,
         Error::Run(_) => FailureReason::Backend,

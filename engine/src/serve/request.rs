@@ -27,8 +27,8 @@ pub struct PredictRequest {
     pub outputs: Vec<String>,
     /// Longest time to the answer; the settings' `request_timeout` when absent or longer than that.
     pub timeout: Option<Duration>,
-    /// Urgency: 1 is the most urgent level, larger numbers wait behind smaller ones, and what is beyond the model's last level
-    /// belongs to that; 0 is the model's default level.
+    /// Urgency: 1 is the most urgent level, larger numbers wait behind smaller ones; 0, and as in Triton what is beyond the
+    /// model's last level, is the model's default level.
     pub priority: u32,
     /// What the cache may do for it.
     pub cache: CacheUse,
@@ -45,13 +45,15 @@ pub struct CacheUse {
     pub store: bool,
     /// Oldest answer that will do; none for the model's own time to live.
     pub max_age: Option<Duration>,
+    /// Whether an answer that is not held shall not be computed either ([`Error::NotCached`](crate::Error::NotCached)).
+    pub only_cached: bool,
 }
 
 impl CacheUse {
     /// Reads and keeps.
-    pub const FULL: Self = Self { read: true, store: true, max_age: None };
+    pub const FULL: Self = Self { read: true, store: true, max_age: None, only_cached: false };
     /// Goes past the cache.
-    pub const NONE: Self = Self { read: false, store: false, max_age: None };
+    pub const NONE: Self = Self { read: false, store: false, max_age: None, only_cached: false };
 }
 
 impl Default for CacheUse {
@@ -144,7 +146,7 @@ pub enum CacheStatus {
         /// Time since it was computed.
         age: Duration,
     },
-    /// Computed for this request, and kept.
+    /// Computed for this request, and kept unless it is too large or another thread was at the same part of the cache.
     Miss,
     /// Computed for this request, past the cache: it is off, was not to be used, or the request is too large for it.
     Off,

@@ -17,19 +17,22 @@ use super::{
 use crate::{
     ApiError,
     access::Access,
+    cache_control::narrowed,
     shared_memory::RequestRegions,
     state::State,
     wire::{WireError, check_names},
 };
 
-/// Answers a request by `deadline`, if there is one.
+/// Answers a request by `deadline`, if there is one. `cache` is what the call's metadata say; what the request itself says is
+/// in its place.
 pub(super) async fn infer(
     state: &State,
     request: UnreadInfer,
     deadline: Option<Instant>,
+    cache: CacheUse,
     mut access: Access<'_>,
 ) -> Result<ModelInferResponse, ApiError> {
-    let answer = answered(state, request, deadline, &mut access).await;
+    let answer = answered(state, request, deadline, cache, &mut access).await;
     access.end_call(answer)
 }
 
@@ -37,11 +40,13 @@ async fn answered(
     state: &State,
     request: UnreadInfer,
     deadline: Option<Instant>,
+    cache: CacheUse,
     access: &mut Access<'_>,
 ) -> Result<ModelInferResponse, ApiError> {
     access.body(request.bytes());
     let received = Instant::now();
-    let InferMessage { model, version, id, timeout, inputs, outputs: wanted, raw } = request.read()?;
+    let InferMessage { model, version, id, timeout, priority, cache_control, inputs, outputs: wanted, raw } =
+        request.read()?;
     access.asked(&model);
     access.request_id(&id);
     // Its bytes need not wait in the queue.
@@ -53,8 +58,8 @@ async fn answered(
     let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
     let timeout = timeout.into_iter().chain(left).min();
     let outputs = wanted.iter().map(|output| output.name.clone()).collect();
-    let (cache, received) = (CacheUse::FULL, Some(received));
-    let call = PredictRequest { model, selector, inputs, outputs, timeout, priority: 0, cache, received };
+    let cache = cache_control.map_or(cache, |value| narrowed(CacheUse::FULL, value.as_bytes()));
+    let call = PredictRequest { model, selector, inputs, outputs, timeout, priority, cache, received: Some(received) };
     let prediction = state.engine.predict(call, None).await?;
     trace.mark("REQUEST_END");
     trace.answered(&id, prediction.version);

@@ -7,6 +7,7 @@
 
 use std::{net::SocketAddr, pin::Pin, sync::Arc, time::Instant};
 
+use engine::serve::CacheUse;
 use futures::{Stream, StreamExt, future, stream};
 use tokio::time::timeout_at;
 use tonic::{Status, Streaming};
@@ -34,6 +35,7 @@ pub(super) fn answers(
     state: Arc<State>,
     requests: Streaming<UnreadInfer>,
     deadline: Option<Instant>,
+    cache: CacheUse,
     remote: Option<SocketAddr>,
 ) -> Answers {
     let until_error = requests.scan(false, |ended, request| {
@@ -43,7 +45,7 @@ pub(super) fn answers(
     });
     let answers = until_error.map(move |request| {
         let state = Arc::clone(&state);
-        async move { Ok(answer(&state, request.map_err(blamed)?, deadline, remote).await) }
+        async move { Ok(answer(&state, request.map_err(blamed)?, deadline, cache, remote).await) }
     });
     let answers = answers.buffered(AT_ONCE);
     match deadline {
@@ -56,11 +58,12 @@ async fn answer(
     state: &State,
     request: UnreadInfer,
     deadline: Option<Instant>,
+    cache: CacheUse,
     remote: Option<SocketAddr>,
 ) -> ModelStreamInferResponse {
     let id = request.id();
     let access = state.access.grpc(MODEL_STREAM_INFER, remote);
-    match infer(state, request, deadline, access).await {
+    match infer(state, request, deadline, cache, access).await {
         Ok(mut response) => {
             let last = InferParameter { parameter_choice: Some(ParameterChoice::BoolParam(true)) };
             response.parameters.insert(FINAL.to_owned(), last);

@@ -467,6 +467,22 @@ fn a_timeout_is_a_whole_number_of_microseconds() {
     }
 }
 
+#[test]
+fn a_priority_is_a_whole_number() {
+    let priority = |choice| {
+        let parameters = [("priority".to_owned(), parameter(choice))].into();
+        read(&ModelInferRequest { parameters, ..ModelInferRequest::default() }).map(|request| request.priority)
+    };
+    assert_eq!(priority(ParameterChoice::Uint64Param(2)), Ok(2));
+    assert_eq!(priority(ParameterChoice::Int64Param(3)), Ok(3));
+    assert_eq!(priority(ParameterChoice::Uint64Param(u64::MAX)), Ok(u32::MAX));
+    for (choice, got) in
+        [(ParameterChoice::Int64Param(-5), "-5"), (ParameterChoice::StringParam("5".to_owned()), "'5'")]
+    {
+        assert_eq!(priority(choice), Err(format!("expected a whole number as 'priority', got {got}")));
+    }
+}
+
 /// Two bytes on the wire must not become hundreds of ours.
 #[test]
 fn tensors_are_counted_before_they_are_made() {

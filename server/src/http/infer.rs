@@ -12,14 +12,12 @@ use actix_web::{
     },
     web::{self, ServiceConfig},
 };
-use engine::{
-    registry::VersionSelector,
-    serve::{CacheUse, PredictRequest},
-};
+use engine::{registry::VersionSelector, serve::PredictRequest};
 
 use super::{Answer, Shared, body, encoding, named_model, only, predicted};
 use crate::{
     access::Access,
+    cache_control,
     error::ApiError,
     state::State,
     wire::{InferRequest, decode_infer, decode_raw_infer, encode_infer},
@@ -75,10 +73,10 @@ async fn answered(
     // It may wait for long in the queue; its bytes need not.
     drop(body);
     let names = asked.output_names();
-    let InferRequest { id, timeout, inputs, outputs, binary } = asked;
+    let InferRequest { id, timeout, priority, inputs, outputs, binary } = asked;
     access.request_id(id.as_deref().unwrap_or_default());
-    let cache = CacheUse::FULL;
-    let call = PredictRequest { model, selector, inputs, outputs: names, timeout, priority: 0, cache, received };
+    let cache = cache_control::of_headers(request.headers());
+    let call = PredictRequest { model, selector, inputs, outputs: names, timeout, priority, cache, received };
     trace.mark("REQUEST_START");
     let prediction = state.engine.predict(call, None).await?;
     trace.mark("REQUEST_END");

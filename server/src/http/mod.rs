@@ -18,6 +18,7 @@ mod openapi;
 mod predict;
 mod registry;
 mod repository;
+mod serving;
 mod settings;
 mod shared_memory;
 mod statistics;
@@ -64,6 +65,7 @@ fn resources(config: &mut web::ServiceConfig) {
     features::resources(config);
     feedback::resources(config);
     registry::resources(config);
+    serving::resources(config);
     repository::resources(config);
     settings::resources(config);
     monitor::resources(config);

@@ -5,6 +5,7 @@ mod faults;
 mod flow;
 mod lifecycle;
 mod load;
+mod scaling;
 mod swap;
 
 use std::{sync::Arc, time::Duration};
