@@ -10,10 +10,14 @@ use actix_web::{
     web::{self, Payload, ServiceConfig},
 };
 use contract::{Signature, Tensor};
-use engine::{registry::VersionSelector, serve::PredictRequest};
+use engine::{
+    registry::VersionSelector,
+    serve::{CacheUse, PredictRequest},
+};
 
 use super::{Answer, Shared, body, decoded, predicted, refusing_others, segment};
 use crate::{
+    cache_control,
     error::ApiError,
     tfs::{
         Method, ModelName,
@@ -77,18 +81,18 @@ async fn call(state: Shared, request: HttpRequest, payload: Payload) -> Answer {
     let name = named(&request)?;
     let body = body::read(&state, &request, payload).await?;
     match method {
-        Method::Predict => predict(&state, &name, &body).await,
+        Method::Predict => predict(&state, &name, &body, cache_control::of_headers(request.headers())).await,
         Method::Classify => classify(&state, &name, &body).await,
         Method::Regress => regress(&state, &name, &body).await,
     }
 }
 
-async fn predict(state: &Shared, name: &ModelName, body: &[u8]) -> Answer {
+async fn predict(state: &Shared, name: &ModelName, body: &[u8], cache: CacheUse) -> Answer {
     let read = |signature: &Signature| {
         let TfsPredict { signature_name, form, inputs } =
             decode_tfs_predict(body, signature).map_err(|error| misfit(Method::Predict, body, error))?;
         Method::Predict.check_signature(signature_name.as_deref().unwrap_or_default())?;
-        Ok((PredictRequest::new("", inputs), form))
+        Ok((PredictRequest { cache, ..PredictRequest::new("", inputs) }, form))
     };
     let (prediction, form) = name.answer(&state.engine, read).await?;
     let mut answer = Vec::with_capacity(USUAL_ANSWER);

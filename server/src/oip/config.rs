@@ -167,7 +167,7 @@ impl ModelConfig {
             metric_tags: Empty::new(),
             parameters: Empty::new(),
             model_warmup: [],
-            response_cache: Enabled { enable: serving.cache_bytes > 0 && !serving.cache_ttl.is_zero() },
+            response_cache: Enabled { enable: serving.cache_bytes > 0 && !deployment.cache_ttl().is_zero() },
             name,
         }
     }
