@@ -20,7 +20,6 @@ fn nanos(rounds: u32, mut work: impl FnMut()) -> f64 {
 
 #[tokio::test]
 #[ignore = "a measurement"]
-#[expect(clippy::print_stdout, reason = "it is what the measurement is for")]
 async fn cost_of_a_hit() {
     let cache = AnswerCache::new(64 << 20, Arc::new(Instant::now)).unwrap();
     let ttl = Duration::from_hours(1);
