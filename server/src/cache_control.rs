@@ -12,7 +12,7 @@
 
 use std::time::Duration;
 
-use actix_web::http::header::{CACHE_CONTROL, HeaderMap};
+use actix_web::http::header::{CACHE_CONTROL, HeaderMap, HeaderValue};
 use engine::serve::CacheUse;
 
 /// Name of the header, and of the metadata of a call.
@@ -20,7 +20,7 @@ pub(crate) const NAME: &str = "cache-control";
 
 /// What the headers of a request say.
 pub(crate) fn of_headers(headers: &HeaderMap) -> CacheUse {
-    headers.get_all(CACHE_CONTROL).map(|value| value.as_bytes()).fold(CacheUse::FULL, narrowed)
+    headers.get_all(CACHE_CONTROL).map(HeaderValue::as_bytes).fold(CacheUse::FULL, narrowed)
 }
 
 /// `cache` as the value of one header narrows it.

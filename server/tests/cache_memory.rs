@@ -1,5 +1,9 @@
 //! The bound of the prediction cache beside the memory that its entries really take.
 
+#![cfg(test)]
+
+use std::sync::Arc;
+
 use contract::{Device, Tensor};
 use engine::{
     monitor::Monitor,
@@ -7,7 +11,6 @@ use engine::{
     testing::{FakeModel, FakeSettings},
 };
 use peak_alloc::PeakAlloc;
-use std::sync::Arc;
 
 /// Counts what is asked of the allocator. What that rounds up is its own.
 #[global_allocator]

@@ -160,7 +160,7 @@ Own {
     CACHE_COALESCED: Counter "cache_coalesced" [] "requests"
         "Requests that got the answer of an equal one that was under way; they are hits as well.";
     CACHE_CONTENDED: Counter "cache_contended" ["operation"] "operations"
-        "Times that a lock of the cache was taken, which nobody waits for, by operation: a look_up or a join then computed, an insert was left out.";
+        "Times that a lock of the cache was taken, which nobody waits for, by operation: read, join (both computed then) or insert (left out).";
     CACHE_EXPIRED: Counter "cache_expired" [] "answers" "Look-ups that found an answer past its time to live.";
     CACHE_EVICTED: Counter "cache_evicted" [] "answers" "Answers that went for want of room.";
     CACHE_TOO_LARGE: Counter "cache_too_large" [] "requests" "Requests and answers that were too large to be kept.";

@@ -10,11 +10,15 @@ use actix_web::{
     web::{self, Payload, ServiceConfig},
 };
 use contract::{Signature, Tensor};
-use engine::{registry::VersionSelector, serve::PredictRequest};
+use engine::{
+    registry::VersionSelector,
+    serve::{CacheUse, PredictRequest},
+};
 
 use super::{Answer, Shared, body, decoded, predicted, refusing_others, segment};
 use crate::{
     access::Access,
+    cache_control,
     error::ApiError,
     tfs::{
         Method, ModelName,
@@ -86,18 +90,18 @@ async fn answered(state: &Shared, request: &HttpRequest, payload: Payload, acces
     let body = body::read(state, request, payload).await?;
     access.body(&body);
     match method {
-        Method::Predict => predict(state, &name, &body, access).await,
+        Method::Predict => predict(state, &name, &body, cache_control::of_headers(request.headers()), access).await,
         Method::Classify => classify(state, &name, &body, access).await,
         Method::Regress => regress(state, &name, &body, access).await,
     }
 }
 
-async fn predict(state: &Shared, name: &ModelName, body: &[u8], access: &mut Access<'_>) -> Answer {
+async fn predict(state: &Shared, name: &ModelName, body: &[u8], cache: CacheUse, access: &mut Access<'_>) -> Answer {
     let read = |signature: &Signature| {
         let TfsPredict { signature_name, form, inputs } =
             decode_tfs_predict(body, signature).map_err(|error| misfit(Method::Predict, body, error))?;
         Method::Predict.check_signature(signature_name.as_deref().unwrap_or_default())?;
-        Ok((PredictRequest::new("", inputs), form))
+        Ok((PredictRequest { cache, ..PredictRequest::new("", inputs) }, form))
     };
     let (prediction, form) = name.answer(&state.engine, read).await?;
     let mut answer = Vec::with_capacity(USUAL_ANSWER);

@@ -157,7 +157,7 @@ fn what_the_cache_did_is_counted() {
         "emberline_cache_entries 1",
         "emberline_cache_capacity_bytes 67108864",
         "emberline_cache_coalesced_total 0",
-        "emberline_cache_contended_total{operation=\"look_up\"} 0",
+        "emberline_cache_contended_total{operation=\"read\"} 0",
         "emberline_cache_expired_total 0",
         "emberline_cache_evicted_total 0",
     ] {

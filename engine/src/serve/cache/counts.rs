@@ -73,7 +73,7 @@ impl CacheStatistics {
             evicted,
             too_large,
         } = *self;
-        let contended = [("look_up", contended_look_ups), ("join", contended_joins), ("insert", contended_inserts)]
+        let contended = [("read", contended_look_ups), ("join", contended_joins), ("insert", contended_inserts)]
             .map(|(operation, count)| Sample::count(&[operation], count));
         let one = |value| vec![Sample::count(&[], value)];
         vec![
