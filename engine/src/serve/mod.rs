@@ -12,11 +12,15 @@
 //!
 //! It knows nothing of protocols, saved models or the registry: whoever owns it loads models into it.
 
+mod admission;
 mod batcher;
 mod cache;
+mod channel;
 mod deployment;
 mod executor;
 mod gate;
+#[cfg(test)]
+mod interleavings;
 mod lifecycle;
 mod observe;
 mod request;
@@ -24,6 +28,7 @@ mod router;
 mod selftest;
 mod serving;
 mod settings;
+mod sync;
 #[cfg(test)]
 mod tests;
 

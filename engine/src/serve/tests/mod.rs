@@ -2,6 +2,7 @@
 
 mod faults;
 mod flow;
+mod gate;
 mod lifecycle;
 mod load;
 mod swap;
