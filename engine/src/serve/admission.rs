@@ -222,7 +222,7 @@ impl LaneLoad {
         let taken_before = self.taken_before(level, self.device.nanos_at(now));
         let expected = self.expected_nanos(rows, level, taken_before, left, now);
         // More urgent requests come in bursts, and what they take then is not known yet.
-        let bursts = left / 5 * 2 * u64::from(taken_before) / u64::from(WHOLE_SHARE);
+        let bursts = left / 10 * 3 * u64::from(taken_before) / u64::from(WHOLE_SHARE);
         let planned = slo.saturating_mul(self.budget.load(Ordering::Relaxed).into()) / u64::from(WHOLE_SHARE);
         let planned = if slo == u64::MAX { left } else { left.min(planned) };
         if expected > less_headroom(planned).saturating_sub(bursts) {

@@ -203,7 +203,8 @@ async fn equal_requests_in_flight_reach_the_device_once() {
 #[tokio::test]
 async fn statistics_tell_what_requests_did_and_nothing_of_the_self_test() {
     let cached = ServingSettings { cache_bytes: 1 << 20, ..settings() };
-    let fake = FakeSettings { fail_on: Some(-1.0), batch_micros: 500, ..FakeSettings::default() };
+    // One bucket, so that no batch is cut however long this machine takes over one.
+    let fake = FakeSettings { fail_on: Some(-1.0), batch_micros: 500, buckets: vec![8], ..FakeSettings::default() };
     let (serving, probe) = with_model(cached, fake).await;
     assert!(!probe.batches().is_empty(), "the self-test runs a batch");
     let deployment = serving.resolve("m", &VersionSelector::Default).unwrap();
