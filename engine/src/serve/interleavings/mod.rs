@@ -3,13 +3,13 @@
 //!
 //! Locks and channels of libraries are taken as they are: between two of our atomics their calls are one step.
 
-#[expect(dead_code, reason = "only what is shared between threads is run here")]
+#[expect(dead_code, clippy::duplicate_mod, reason = "only what is shared between threads is run here")]
 #[path = "../admission.rs"]
 mod admission;
-#[expect(dead_code, reason = "waiting for a command would stop all threads of a schedule")]
+#[expect(dead_code, clippy::duplicate_mod, reason = "waiting for a command would stop all threads of a schedule")]
 #[path = "../channel.rs"]
 mod channel;
-#[expect(dead_code, reason = "only what is shared between threads is run here")]
+#[expect(dead_code, clippy::duplicate_mod, reason = "only what is shared between threads is run here")]
 #[path = "../gate.rs"]
 mod gate;
 mod sync {
@@ -77,7 +77,9 @@ fn whatever_is_sent_while_the_receiver_ends_is_received_or_dropped() {
                 })
             })
             .collect();
-        senders.into_iter().for_each(|sender| sender.join().unwrap());
+        for sender in senders {
+            sender.join().unwrap();
+        }
         let inbox = receiver.join().unwrap();
         assert!(outbox.has_ended());
         assert_eq!(dropped.load(Ordering::SeqCst), 2, "one was left behind");
@@ -115,9 +117,9 @@ fn a_queue_never_holds_more_than_its_bound_and_gives_all_back() {
                 })
             })
             .collect();
-        clients.into_iter().for_each(|client| {
+        for client in clients {
             client.join().unwrap();
-        });
+        }
         assert_eq!((device.queued_rows(), lane.queued_rows()), (0, 0));
         assert!(device.is_idle());
         assert!(lane.admit(5, 0, now, now + Duration::from_secs(1)).is_ok());
@@ -181,7 +183,9 @@ fn nobody_is_inside_a_version_whose_replica_is_gone() {
                 versions[0].placed.store(false, Ordering::Release);
             }
         });
-        clients.into_iter().for_each(|client| client.join().unwrap());
+        for client in clients {
+            client.join().unwrap();
+        }
         swap.join().unwrap();
     });
 }
