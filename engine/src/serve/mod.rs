@@ -12,13 +12,17 @@
 //!
 //! It knows nothing of protocols, saved models or the registry: whoever owns it loads models into it.
 
+mod admission;
 mod batcher;
 mod cache;
+mod channel;
 mod deployment;
 mod direct;
 mod effective;
 mod executor;
 mod gate;
+#[cfg(test)]
+mod interleavings;
 mod lifecycle;
 mod observe;
 mod pool;
@@ -30,6 +34,7 @@ mod scaling;
 mod selftest;
 mod serving;
 mod settings;
+mod sync;
 #[cfg(test)]
 mod tests;
 

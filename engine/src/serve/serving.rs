@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use tokio::time::timeout_at;
 
 use super::{
+    admission::Refusal,
     batcher::{Computed, Failure},
     cache::{Answer, AnswerCache, CacheStatistics, LookUp, Question, Terms},
     deployment::{Deployment, Pass, ServedModel},
@@ -348,9 +349,11 @@ fn unwrapped(error: RunError) -> Error {
 
 fn refusal(refused: Refused, budget: Duration) -> Error {
     match refused {
-        Refused::Overloaded { queued, limit, retry_after } => Error::Overloaded { queued, limit, retry_after },
-        Refused::TooLate { busy, left, retry_after } => Error::TooLate { busy, left, retry_after },
-        Refused::TooManyRows { rows, limit } => {
+        Refused::Admission(Refusal::Overloaded { queued, limit, retry_after }) => {
+            Error::Overloaded { queued, limit, retry_after }
+        }
+        Refused::Admission(Refusal::TooLate { busy, left, retry_after }) => Error::TooLate { busy, left, retry_after },
+        Refused::Admission(Refusal::TooManyRows { rows, limit }) => {
             Error::BadRequest(format!("expected at most {limit} rows in one request, got {rows}"))
         }
         Refused::Failure(Failure::Run(error)) => unwrapped(error),

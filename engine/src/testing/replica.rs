@@ -35,6 +35,10 @@ impl FakeReplica {
 impl Replica for FakeReplica {
     fn warm(&mut self, bucket: usize) -> Result<(), RunError> {
         self.probe.warm(bucket);
+        // Warming runs a batch.
+        if self.settings.batch_micros > 0 {
+            std::thread::sleep(self.settings.batch_time());
+        }
         self.probe.wait_while_braked();
         if self.settings.fail_warming == Some(bucket) {
             return Err(RunError::OutOfMemory {

@@ -59,8 +59,8 @@ fn change(parameters: BTreeMap<String, ModelRepositoryParameter>) -> ChangeReque
 }
 
 /// The configuration that a version is served with.
-pub(super) fn configuration(deployment: &Deployment) -> ModelConfig {
-    let config = Config::of(deployment);
+pub(super) fn configuration(state: &State, deployment: &Deployment) -> ModelConfig {
+    let config = Config::of(deployment, state.engine.serving.settings().cache_bytes > 0);
     let data_type = |name: &str| DataType::from_str_name(name).unwrap_or_default().into();
     let input = |input: &crate::oip::config::Input| ModelInput {
         name: input.name.clone(),

@@ -118,7 +118,7 @@ impl GrpcInferenceService for InferenceService {
         let ModelConfigRequest { name, version } = request.into_inner();
         let selector = selector(&name, &version)?;
         let deployment = self.state.engine.deployment(&name, &selector).map_err(ApiError::from)?;
-        let config = Some(repository::configuration(&deployment));
+        let config = Some(repository::configuration(&self.state, &deployment));
         Ok(Response::new(ModelConfigResponse { config }))
     }
 

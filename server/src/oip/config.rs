@@ -126,8 +126,8 @@ pub(crate) struct InstanceGroup {
 }
 
 impl ModelConfig {
-    /// The configuration that a version is served with.
-    pub(crate) fn of(deployment: &Deployment) -> Self {
+    /// The configuration that a version is served with, in a process that caches answers or does not.
+    pub(crate) fn of(deployment: &Deployment, caches: bool) -> Self {
         let serving = deployment.settings();
         // Triton has no levels where ours has one.
         let levels = |level: u32| if serving.priority_levels > 1 { u64::from(level) } else { 0 };
@@ -176,7 +176,7 @@ impl ModelConfig {
             metric_tags: Empty::new(),
             parameters: Empty::new(),
             model_warmup: [],
-            response_cache: Enabled { enable: !serving.cache_ttl.is_zero() },
+            response_cache: Enabled { enable: caches && !serving.cache_ttl.is_zero() },
             name,
         }
     }

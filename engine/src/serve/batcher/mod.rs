@@ -6,26 +6,45 @@
 //!
 //! - Every request pushed gets exactly one answer; one whose sender has gone may get none.
 //! - A request's answer holds its own rows in their order, however they were spread over batches.
-//! - Cancelled and expired requests are not put into a batch.
+//! - Cancelled and expired requests are not put into a batch, nor those whose deadline would pass before their answer.
 //! - A batch holds rows of one lane (a placed replica), one shape class and one row width, at most as many as the lane
-//!   allows, in the order of arrival; among lanes the oldest request goes first.
+//!   allows: the most urgent level first, within it the earliest deadline, then the order of arrival. One batch in
+//!   [`FAIR_BATCHES`] goes the other way round through the levels, so that none starves.
+//! - Among lanes that wait, the one that had the least device time over its weight goes next (start-time fair queueing, as
+//!   deficit round robin in measured time); a lane that did not wait saves nothing up.
+//! - How many rows a batch takes follows what batches were measured to take, see [`lane`]: no larger than its requests have
+//!   time for, and cut at a bucket where padding would answer fewer rows in a second.
 //! - A failed batch fails the requests that have rows in it, and no other.
 //!
 //! How many rows may wait is bounded in front of it, see [`super::executor`].
 
+mod lane;
 mod pending;
+mod queue;
+#[cfg(test)]
+mod simulation;
 #[cfg(test)]
 mod tests;
+mod times;
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, HashMap},
     time::{Duration, Instant},
 };
 
 use contract::{RowBlock, RunError};
 
-use self::pending::{Pending, Pendings, Slot};
-use super::settings::LaneSettings;
+pub(super) use self::lane::LaneShape;
+use self::{
+    lane::Lane,
+    pending::{Pending, Pendings, Slot},
+    queue::Queue,
+};
+use super::{
+    admission::{DeviceLoad, LaneLoad},
+    settings::{LaneSettings, MOST_PRIORITY_LEVELS},
+    sync::Arc,
+};
 use crate::monitor::ComputeTimes;
 
 /// A placed replica's name at its executor; never used twice.
@@ -34,12 +53,15 @@ pub(super) type LaneId = u64;
 /// Queues that stay behind empty, so that a steady class does not allocate for each request.
 const KEPT_QUEUES: usize = 64;
 
+/// One batch of a lane in this many starts with its least urgent level.
+const FAIR_BATCHES: u32 = 16;
+
 /// Why a request got no rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Failure {
     /// The model or device failed.
     Run(RunError),
-    /// Its deadline passed before it reached the device.
+    /// Its deadline passed, or would have passed, before the device had computed it.
     DeadlinePassed,
     /// The lane was taken away.
     Unloaded,
@@ -75,6 +97,8 @@ pub(super) struct BatchTimes {
     pub(super) computing: Duration,
     /// When that was.
     pub(super) ended: Option<Instant>,
+    /// How long it kept the device from the next one, handing over included.
+    pub(super) occupied: Duration,
 }
 
 /// A request as pushed.
@@ -87,47 +111,11 @@ pub(super) struct Work<R> {
     pub(super) rows: RowBlock,
     /// As in a request: 1 is the most urgent, 0 the lane's default.
     pub(super) priority: u32,
+    /// Goes to the device even if it is expected to be late, to measure.
+    pub(super) probe: bool,
     pub(super) arrived: Instant,
     pub(super) deadline: Instant,
     pub(super) reply: R,
-}
-
-/// What a lane's batches may look like.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct LaneShape {
-    buckets: Vec<usize>,
-}
-
-impl LaneShape {
-    /// The buckets of a model as far as batches of at most `max_batch_rows` rows use them; none when it has no usable one.
-    pub(super) fn new(buckets: &[usize], max_batch_rows: usize) -> Option<Self> {
-        let mut buckets: Vec<usize> = buckets.iter().copied().filter(|bucket| *bucket > 0).collect();
-        buckets.sort_unstable();
-        buckets.dedup();
-        // A batch is padded to its bucket, so one above the limit would compute more rows than the limit allows; the
-        // smallest is needed in any case.
-        let used = buckets.iter().filter(|bucket| **bucket <= max_batch_rows).count().max(1);
-        buckets.truncate(used);
-        (!buckets.is_empty()).then_some(Self { buckets })
-    }
-
-    /// Those of its buckets that batches of at most `max_batch_rows` rows use.
-    fn up_to(&self, max_batch_rows: usize) -> Self {
-        Self::new(&self.buckets, max_batch_rows).unwrap_or_else(|| self.clone())
-    }
-
-    /// Buckets in use, ascending, at least one.
-    pub(super) fn buckets(&self) -> &[usize] {
-        &self.buckets
-    }
-
-    fn max_rows(&self) -> usize {
-        self.buckets.last().copied().unwrap_or(1)
-    }
-
-    fn bucket(&self, rows: usize) -> usize {
-        self.buckets.iter().copied().find(|bucket| *bucket >= rows).unwrap_or(rows)
-    }
 }
 
 /// Rows for the device. To be given back to [`Batcher::complete`], whatever came of it.
@@ -140,6 +128,8 @@ pub(super) struct Batch {
     pub(super) rows: usize,
     /// Set by whoever ran it, for the requests in it.
     pub(super) times: BatchTimes,
+    /// What it was expected to take.
+    expected: Duration,
     parts: Vec<Part>,
 }
 
@@ -158,118 +148,210 @@ struct QueueKey {
     row_bytes: usize,
 }
 
-#[derive(Debug, Default)]
-struct Queue {
-    waiting: VecDeque<Slot>,
-    /// Rows not yet in a batch, those of requests that are over included until they come to the front.
-    rows: usize,
-}
-
-#[derive(Debug)]
-struct Lane {
-    /// Buckets that are warm.
-    warm: LaneShape,
-    /// Those in use.
-    shape: LaneShape,
-    settings: LaneSettings,
-}
-
 /// Forms batches of rows from requests and gives each request its own rows back.
 #[derive(Debug)]
 pub(super) struct Batcher<R> {
+    device: Arc<DeviceLoad>,
     lanes: HashMap<LaneId, Lane>,
     queues: BTreeMap<QueueKey, Queue>,
     pendings: Pendings<R>,
-}
-
-impl<R> Default for Batcher<R> {
-    fn default() -> Self {
-        Self { lanes: HashMap::new(), queues: BTreeMap::new(), pendings: Pendings::default() }
-    }
+    /// Requests pushed so far.
+    pushed: u64,
+    /// What the lane that was chosen last had been served.
+    served: f64,
+    /// Batches formed and not completed, and when they should be done.
+    in_flight: usize,
+    busy_until: Option<Instant>,
+    /// Part lists of earlier batches, to be used again.
+    spare_parts: Vec<Vec<Part>>,
 }
 
 impl<R: Reply> Batcher<R> {
-    /// Takes requests for `lane`, whose buckets `warm` are warm, from now on.
-    pub(super) fn add_lane(&mut self, lane: LaneId, warm: LaneShape, settings: LaneSettings) {
-        let shape = warm.up_to(settings.max_batch_rows);
-        self.lanes.insert(lane, Lane { warm, shape, settings });
+    /// A batcher that tells `device` what it does.
+    pub(super) fn new(device: Arc<DeviceLoad>) -> Self {
+        Self {
+            device,
+            lanes: HashMap::new(),
+            queues: BTreeMap::new(),
+            pendings: Pendings::default(),
+            pushed: 0,
+            served: 0.0,
+            in_flight: 0,
+            busy_until: None,
+            spare_parts: Vec::new(),
+        }
+    }
+
+    /// Takes requests for `lane`, whose buckets `warm` are warm, from now on. `seeds` are what warming took, by bucket. Gives what
+    /// admission goes by.
+    pub(super) fn add_lane(
+        &mut self,
+        lane: LaneId,
+        warm: LaneShape,
+        settings: LaneSettings,
+        seeds: &[Duration],
+        now: Instant,
+    ) -> Arc<LaneLoad> {
+        let load = Arc::new(LaneLoad::new(Arc::clone(&self.device), warm.buckets(), &settings));
+        self.lanes.insert(lane, Lane::new(warm, settings, Arc::clone(&load), seeds, now));
+        load
     }
 
     /// Serves a lane differently from now on, if it is there.
     pub(super) fn configure(&mut self, lane: LaneId, settings: LaneSettings) {
         if let Some(lane) = self.lanes.get_mut(&lane) {
-            lane.shape = lane.warm.up_to(settings.max_batch_rows);
-            lane.settings = settings;
+            lane.configure(settings);
         }
     }
 
     /// Takes no more requests for `lane` and refuses those that wait.
     pub(super) fn remove_lane(&mut self, lane: LaneId) {
-        self.lanes.remove(&lane);
         self.fail_waiting(Some(lane), &Failure::Unloaded);
+        self.lanes.remove(&lane);
         self.queues.retain(|key, _queue| key.lane != lane);
     }
 
     /// Takes a request, or answers it at once when its lane is unknown or it has no rows.
     pub(super) fn push(&mut self, work: Work<R>) {
-        let Work { lane, class, rows, priority: _, arrived, deadline, reply } = work;
-        if !self.lanes.contains_key(&lane) || rows.rows() == 0 {
+        let Work { lane: id, class, rows, priority, probe, arrived, deadline, reply } = work;
+        let Some(lane) = self.lanes.get_mut(&id).filter(|_| rows.rows() > 0) else {
             reply.answer(Err(Failure::Unloaded));
             return;
-        }
-        let key = QueueKey { lane, class, row_bytes: rows.row_bytes() };
+        };
+        let key = QueueKey { lane: id, class, row_bytes: rows.row_bytes() };
         if self.queues.len() > KEPT_QUEUES && !self.queues.contains_key(&key) {
-            self.queues.retain(|_key, queue| !queue.waiting.is_empty());
+            self.queues.retain(|_key, queue| !queue.is_empty());
         }
+        let level = lane.load.level(priority);
+        if lane.waiting == 0 {
+            // Who did not wait saved nothing up.
+            lane.served = lane.served.max(self.served);
+        }
+        lane.pushed(arrived);
         let queue = self.queues.entry(key).or_default();
         queue.rows += rows.rows();
-        queue.waiting.push_back(self.pendings.insert(Pending::new(rows, arrived, deadline, reply)));
+        let slot = self.pendings.insert(Pending::new(rows, level, probe, arrived, deadline, reply));
+        self.pushed += 1;
+        queue.push(level, deadline, self.pushed, slot);
+        if lane.waiting == 1 {
+            self.tell_waiting();
+        }
     }
 
-    /// The next batch that should run now: a full one, or the oldest one that waited long enough.
+    /// The next batch that should run now: one that is full or waited long enough, of the lane that had the least.
     pub(super) fn next_batch(&mut self, now: Instant) -> Option<Batch> {
-        let mut oldest: Option<(Instant, QueueKey)> = None;
+        loop {
+            let key = self.next_queue(now)?;
+            if let Some(batch) = self.form(key, now) {
+                return Some(batch);
+            }
+            // All that was ready was over or too late, and is answered.
+        }
+    }
+
+    /// The queue whose turn it is, of those that are ready.
+    fn next_queue(&mut self, now: Instant) -> Option<QueueKey> {
+        let mut next: Option<(f64, usize, Instant, QueueKey)> = None;
         for (key, queue) in &mut self.queues {
-            Self::discard_dead(queue, &mut self.pendings, now);
-            let (Some(slot), Some(lane)) = (queue.waiting.front(), self.lanes.get(&key.lane)) else { continue };
-            let Some(head) = self.pendings.get(*slot) else { continue };
-            let ready = queue.rows >= lane.shape.max_rows() || head.due(lane.settings.max_queue_delay) <= now;
-            if ready && oldest.is_none_or(|(arrived, _key)| head.arrived < arrived) {
-                oldest = Some((head.arrived, *key));
+            let Some(lane) = self.lanes.get_mut(&key.lane) else { continue };
+            Self::discard_dead(queue, lane, &mut self.pendings, now);
+            let ready = Self::due(queue, lane, &self.pendings).is_some_and(|due| due <= now);
+            if !ready {
+                continue;
+            }
+            let Some(head) = queue.heads().next().and_then(|slot| self.pendings.get(slot)) else { continue };
+            let turn = (lane.served, head.level, head.deadline);
+            if next.is_none_or(|(served, level, deadline, _key)| turn < (served, level, deadline)) {
+                next = Some((turn.0, turn.1, turn.2, *key));
             }
         }
-        oldest.and_then(|(_arrived, key)| self.form(key, now))
+        let (served, _level, _deadline, key) = next?;
+        self.served = self.served.max(served);
+        Some(key)
+    }
+
+    /// When a queue should go: at once when a batch is full, else when one of its heads has waited long enough.
+    fn due(queue: &Queue, lane: &Lane, pendings: &Pendings<R>) -> Option<Instant> {
+        let heads = queue.heads().filter_map(|slot| pendings.get(slot));
+        if queue.rows >= lane.max_rows() {
+            return heads.map(|head| head.arrived).min();
+        }
+        heads.map(|head| lane.due(queue.rows, head.arrived, head.patience())).min()
     }
 
     fn form(&mut self, key: QueueKey, now: Instant) -> Option<Batch> {
-        let shape = &self.lanes.get(&key.lane)?.shape;
+        let shared = self.lanes.iter().any(|(id, lane)| *id != key.lane && lane.is_active(now));
+        let lane = self.lanes.get_mut(&key.lane)?;
         let queue = self.queues.get_mut(&key)?;
-        let (mut parts, mut rows) = (Vec::new(), 0);
-        while rows < shape.max_rows() {
-            Self::discard_dead(queue, &mut self.pendings, now);
-            let Some(slot) = queue.waiting.front().copied() else { break };
-            let Some(pending) = self.pendings.get_mut(slot) else { break };
-            let start = pending.dispatched;
-            let taken = pending.dispatch(shape.max_rows() - rows, now);
-            parts.push(Part { slot, start, rows: taken });
-            rows += taken;
-            queue.rows -= taken;
-            if pending.waiting_rows() == 0 {
-                pending.queued = false;
-                queue.waiting.pop_front();
+        let fair = (lane.batches + 1).is_multiple_of(FAIR_BATCHES) && lane.settings.priority_levels > 1;
+        let (mut parts, mut rows, mut target) = (self.spare_parts.pop().unwrap_or_default(), 0, None);
+        let mut level_rows = [0_usize; MOST_PRIORITY_LEVELS as usize];
+        'levels: for step in 0..queue.levels() {
+            let level = if fair { queue.levels() - 1 - step } else { step };
+            while target.is_none_or(|target| rows < target) {
+                let Some(slot) = queue.head(level) else { break };
+                let Some(pending) = self.pendings.get_mut(slot) else { break };
+                let (left, patience) = (pending.deadline.saturating_duration_since(now), pending.patience());
+                // A probe goes as if it had all the time.
+                let time = if pending.probe { Duration::MAX } else { left };
+                let hopeless = pending.is_over(now) || lane.work(pending.waiting_rows(), patience) > time;
+                let rows_waiting = queue.rows;
+                let target_now = target.or_else(|| lane.batch_rows(rows_waiting, time, patience, shared));
+                let Some(target_now) = target_now.filter(|_| !hopeless) else {
+                    queue.rows -= pending.waiting_rows();
+                    pending.fail(&Failure::DeadlinePassed);
+                    queue.pop(level);
+                    lane.waiting -= 1;
+                    self.pendings.leave_queue(slot);
+                    continue;
+                };
+                target = Some(target_now);
+                let target = target_now;
+                if !pending.probe && rows > 0 && lane.expected(target) > left {
+                    // In this batch it would be late; the next one is made for it.
+                    break 'levels;
+                }
+                let start = pending.dispatched;
+                let taken = pending.dispatch(target - rows, now);
+                parts.push(Part { slot, start, rows: taken });
+                rows += taken;
+                level_rows[level] += taken;
+                queue.rows -= taken;
+                if pending.waiting_rows() == 0 {
+                    pending.queued = false;
+                    queue.pop(level);
+                    lane.waiting -= 1;
+                }
             }
         }
-        // Empty when the last of them was cancelled at this very moment.
-        let times = BatchTimes::default();
-        (rows > 0).then(|| Batch { lane: key.lane, bucket: shape.bucket(rows), rows, times, parts })
+        if rows == 0 {
+            self.spare_parts.push(parts);
+            self.tell_waiting();
+            return None;
+        }
+        lane.batches = lane.batches.wrapping_add(1);
+        let bucket = lane.bucket(rows);
+        let expected = lane.expected(bucket);
+        lane.charge(expected.as_nanos() as f64);
+        let row_nanos = expected.as_nanos() as f64 / rows as f64;
+        lane.count_levels(&level_rows.map(|rows| rows as f64 * row_nanos), now);
+        self.in_flight += 1;
+        let busy_until = self.busy_until.map_or(now, |until| until.max(now)) + expected;
+        self.busy_until = Some(busy_until);
+        self.device.set_running(busy_until);
+        self.tell_waiting();
+        Some(Batch { lane: key.lane, bucket, rows, times: BatchTimes::default(), expected, parts })
+    }
+
+    /// Tells admission the weights of the lanes that wait.
+    fn tell_waiting(&self) {
+        let waiting = self.lanes.values().filter(|lane| lane.waiting > 0);
+        self.device.set_waiting_weight(waiting.map(|lane| u64::from(lane.settings.weight)).sum());
     }
 
     /// When the batcher wants to be asked for a batch again if nothing else happens; none when nothing waits.
     pub(super) fn wake_at(&self) -> Option<Instant> {
-        let due = |(key, queue): (&QueueKey, &Queue)| {
-            let delay = self.lanes.get(&key.lane)?.settings.max_queue_delay;
-            Some(self.pendings.get(*queue.waiting.front()?)?.due(delay))
-        };
+        let due = |(key, queue): (&QueueKey, &Queue)| Self::due(queue, self.lanes.get(&key.lane)?, &self.pendings);
         self.queues.iter().filter_map(due).min()
     }
 
@@ -303,26 +385,50 @@ impl<R: Reply> Batcher<R> {
             Ok(output) => Ok(output),
             Err(error) => Err(error),
         };
+        self.count(&batch, output.is_ok());
+        let Batch { lane, times, rows, mut parts, .. } = batch;
         match output {
             Ok(output) => {
                 let mut offset = 0;
-                for part in batch.parts {
+                for part in parts.drain(..) {
                     if let Some(pending) = self.pendings.get_mut(part.slot) {
-                        pending.count(batch.times, batch.rows);
+                        pending.count(times, rows);
                         pending.receive(output, offset..offset + part.rows);
+                        if let (Some(latency), Some(lane)) = (pending.latency(), self.lanes.get_mut(&lane)) {
+                            lane.answered(latency);
+                        }
                     }
                     offset += part.rows;
                     self.pendings.release(part.slot);
                 }
             }
             Err(error) => {
-                for part in batch.parts {
+                for part in parts.drain(..) {
                     if let Some(pending) = self.pendings.get_mut(part.slot) {
                         pending.lose(&Failure::Run(error.clone()));
                     }
                     self.pendings.release(part.slot);
                 }
             }
+        }
+        self.spare_parts.push(parts);
+    }
+
+    /// Counts what a batch took, which later ones are planned with.
+    fn count(&mut self, batch: &Batch, good: bool) {
+        self.in_flight -= 1;
+        let planned = self.busy_until.and_then(|until| until.checked_sub(batch.expected));
+        // One that did not get to the device has no end.
+        let until =
+            if self.in_flight == 0 { batch.times.ended } else { batch.times.ended.map(|end| end + batch.expected) };
+        self.busy_until = until.or(planned);
+        if let Some(until) = self.busy_until {
+            self.device.set_running(until);
+        }
+        let Some(lane) = self.lanes.get_mut(&batch.lane) else { return };
+        lane.charge(batch.times.occupied.as_nanos() as f64 - batch.expected.as_nanos() as f64);
+        if let Some(now) = batch.times.ended.filter(|_| good) {
+            lane.measure(batch.bucket, batch.times.occupied, now);
         }
     }
 
@@ -332,26 +438,34 @@ impl<R: Reply> Batcher<R> {
             if lane.is_some_and(|lane| lane != key.lane) {
                 continue;
             }
-            queue.rows = 0;
-            for slot in queue.waiting.drain(..) {
+            for slot in queue.drain() {
                 if let Some(pending) = self.pendings.get_mut(slot) {
                     pending.fail(failure);
                 }
                 self.pendings.leave_queue(slot);
             }
         }
+        for (id, waits) in &mut self.lanes {
+            if lane.is_none_or(|lane| lane == *id) {
+                waits.waiting = 0;
+            }
+        }
+        self.tell_waiting();
     }
 
-    /// Takes requests that are over from the front of a queue, answering those out of time.
-    fn discard_dead(queue: &mut Queue, pendings: &mut Pendings<R>, now: Instant) {
-        while let Some(slot) = queue.waiting.front().copied()
-            && let Some(pending) = pendings.get_mut(slot)
-            && pending.is_over(now)
-        {
-            queue.rows -= pending.waiting_rows();
-            pending.fail(&Failure::DeadlinePassed);
-            queue.waiting.pop_front();
-            pendings.leave_queue(slot);
+    /// Takes requests that are over from the front of each level, answering those out of time.
+    fn discard_dead(queue: &mut Queue, lane: &mut Lane, pendings: &mut Pendings<R>, now: Instant) {
+        for level in 0..queue.levels() {
+            while let Some(slot) = queue.head(level)
+                && let Some(pending) = pendings.get_mut(slot)
+                && pending.is_over(now)
+            {
+                queue.rows -= pending.waiting_rows();
+                pending.fail(&Failure::DeadlinePassed);
+                queue.pop(level);
+                lane.waiting -= 1;
+                pendings.leave_queue(slot);
+            }
         }
     }
 }

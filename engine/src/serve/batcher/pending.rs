@@ -18,7 +18,10 @@ const KEPT_SLOTS: usize = 4096;
 pub(super) struct Pending<R> {
     pub(super) rows: RowBlock,
     pub(super) arrived: Instant,
-    deadline: Instant,
+    pub(super) deadline: Instant,
+    pub(super) level: usize,
+    /// Goes to the device whether it is late or not, to measure.
+    pub(super) probe: bool,
     /// Rows put into batches so far.
     pub(super) dispatched: usize,
     /// Whether a queue holds its slot.
@@ -35,11 +38,20 @@ pub(super) struct Pending<R> {
 }
 
 impl<R: Reply> Pending<R> {
-    pub(super) fn new(rows: RowBlock, arrived: Instant, deadline: Instant, reply: R) -> Self {
+    pub(super) fn new(
+        rows: RowBlock,
+        level: usize,
+        probe: bool,
+        arrived: Instant,
+        deadline: Instant,
+        reply: R,
+    ) -> Self {
         Self {
             rows,
             arrived,
             deadline,
+            level,
+            probe,
             dispatched: 0,
             queued: true,
             in_flight: 0,
@@ -54,10 +66,15 @@ impl<R: Reply> Pending<R> {
         self.rows.rows() - self.dispatched
     }
 
-    /// When it should go, in a full batch or not. A request that has little time does not wait for company until it is late.
-    pub(super) fn due(&self, max_delay: Duration) -> Instant {
-        let patience = self.deadline.saturating_duration_since(self.arrived) / 2;
-        self.arrived + max_delay.min(patience)
+    /// The time it came with.
+    pub(super) fn patience(&self) -> Duration {
+        self.deadline.saturating_duration_since(self.arrived)
+    }
+
+    /// How long it took, once it has its answer.
+    pub(super) fn latency(&self) -> Option<Duration> {
+        let ended = self.ended.filter(|_| self.reply.is_none())?;
+        Some(ended.saturating_duration_since(self.arrived))
     }
 
     /// Whether no more of it should reach the device.

@@ -2,6 +2,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    collections::VecDeque,
     rc::Rc,
 };
 
@@ -22,7 +23,11 @@ fn shape(lane: LaneId) -> LaneShape {
 
 fn settings(max_queue_delay: Duration) -> LaneSettings {
     let process = ServingSettings { max_queue_delay, ..ServingSettings::default() };
-    LaneSettings::new(&process, &ModelServing::default())
+    LaneSettings::new(&process, &ModelServing { priority_levels: Some(3), ..ModelServing::default() })
+}
+
+fn batcher() -> Batcher<Sender> {
+    Batcher::new(Arc::new(DeviceLoad::new(1 << 20, Instant::now())))
 }
 
 fn block(rows: impl IntoIterator<Item = u64>) -> RowBlock {
@@ -70,7 +75,7 @@ impl Drop for Sender {
 
 #[derive(Clone, Debug)]
 enum Event {
-    Push { lane: LaneId, class: usize, rows: usize, patience: u64 },
+    Push { lane: LaneId, class: usize, rows: usize, patience: u64, priority: u32 },
     Cancel(prop::sample::Index),
     Wait(u64),
     Form,
@@ -91,8 +96,8 @@ enum Ending {
 fn event() -> impl Strategy<Value = Event> {
     let ending = prop_oneof![4 => Just(Ending::Good), 1 => Just(Ending::Fails), 1 => Just(Ending::Short)];
     prop_oneof![
-        8 => (0..3_u64, 0..2_usize, 1..20_usize, 1..60_u64)
-            .prop_map(|(lane, class, rows, patience)| Event::Push { lane, class, rows, patience }),
+        8 => (0..3_u64, 0..2_usize, 1..20_usize, 1..60_u64, 0..5_u32)
+            .prop_map(|(lane, class, rows, patience, priority)| Event::Push { lane, class, rows, patience, priority }),
         2 => any::<prop::sample::Index>().prop_map(Event::Cancel),
         3 => (0..12_u64).prop_map(Event::Wait),
         8 => Just(Event::Form),
@@ -109,6 +114,8 @@ struct Account {
     class: usize,
     rows: Vec<u64>,
     deadline: Instant,
+    level: u32,
+    dispatched: usize,
     mailbox: Rc<Mailbox>,
     refused: bool,
     lost_batch: bool,
@@ -123,15 +130,17 @@ struct Harness {
     present: [bool; 3],
     in_flight: VecDeque<(Batch, Vec<u64>)>,
     next_row: u64,
-    /// The highest row that went to the device, by lane and class.
-    highest: HashMap<(LaneId, usize), u64>,
+    /// Batches formed, by lane.
+    batches: HashMap<LaneId, u32>,
+    /// What the device takes, if it is to be measured.
+    takes: Option<Duration>,
 }
 
 impl Harness {
     fn new(delay: u64) -> Self {
-        let mut batcher = Batcher::default();
+        let mut batcher = batcher();
         for (lane, _buckets) in LANES {
-            batcher.add_lane(lane, shape(lane), settings(Duration::from_millis(delay)));
+            batcher.add_lane(lane, shape(lane), settings(Duration::from_millis(delay)), &[], Instant::now());
         }
         Self {
             batcher,
@@ -141,7 +150,8 @@ impl Harness {
             present: [true; 3],
             in_flight: VecDeque::new(),
             next_row: 0,
-            highest: HashMap::new(),
+            batches: HashMap::new(),
+            takes: None,
         }
     }
 
@@ -151,7 +161,7 @@ impl Harness {
 
     fn play(&mut self, event: &Event) {
         match *event {
-            Event::Push { lane, class, rows, patience } => self.push(lane, class, rows, patience),
+            Event::Push { lane, class, rows, patience, priority } => self.push(lane, class, rows, patience, priority),
             Event::Cancel(ref index) => {
                 if !self.accounts.is_empty() {
                     index.get(&self.accounts).mailbox.cancelled.set(true);
@@ -173,7 +183,8 @@ impl Harness {
             }
             Event::AddLane(lane) => {
                 if !std::mem::replace(&mut self.present[usize::try_from(lane).unwrap()], true) {
-                    self.batcher.add_lane(lane, shape(lane), settings(self.delay));
+                    self.batcher.add_lane(lane, shape(lane), settings(self.delay), &[], self.now);
+                    self.batches.remove(&lane);
                 }
             }
             Event::FailAll => {
@@ -185,16 +196,30 @@ impl Harness {
         }
     }
 
-    fn push(&mut self, lane: LaneId, class: usize, rows: usize, patience: u64) {
+    fn push(&mut self, lane: LaneId, class: usize, rows: usize, patience: u64, priority: u32) {
         let rows: Vec<u64> = (self.next_row..self.next_row + rows as u64).collect();
         self.next_row += rows.len() as u64;
         let deadline = self.now + Duration::from_millis(patience);
         let mailbox = Rc::new(Mailbox::default());
         mailbox.queued.set(rows.len());
         let reply = Sender { mailbox: Rc::clone(&mailbox) };
-        let work = Work { lane, class, rows: block(rows.clone()), priority: 0, arrived: self.now, deadline, reply };
+        let work =
+            Work { lane, class, rows: block(rows.clone()), priority, probe: false, arrived: self.now, deadline, reply };
         let refused = !self.present[usize::try_from(lane).unwrap()];
-        let account = Account { lane, class, rows, deadline, mailbox, refused, lost_batch: false, shut_down: false };
+        // The default is the middle one of three.
+        let level = if priority == 0 { 2 } else { priority.min(3) };
+        let account = Account {
+            lane,
+            class,
+            rows,
+            deadline,
+            level,
+            dispatched: 0,
+            mailbox,
+            refused,
+            lost_batch: false,
+            shut_down: false,
+        };
         self.accounts.push(account);
         self.batcher.push(work);
     }
@@ -214,7 +239,7 @@ impl Harness {
         let rows = ids(self.batcher.rows(&batch, &mut joined));
         let shape = shape(batch.lane);
         assert_eq!(rows.len(), batch.rows);
-        assert!(batch.rows > 0 && batch.rows <= shape.max_rows());
+        assert!(batch.rows > 0 && batch.rows <= *shape.buckets().last().unwrap());
         assert!(shape.buckets().contains(&batch.bucket) && batch.bucket >= batch.rows);
         let class = self.owner(rows[0]).class;
         for row in &rows {
@@ -224,15 +249,41 @@ impl Harness {
             assert!(self.now < account.deadline, "expired work reached the device");
             assert!(account.mailbox.answers.borrow().is_empty(), "answered work reached the device");
         }
-        // Strictly rising: nothing twice, and in the order of arrival.
-        let highest = self.highest.insert((batch.lane, class), rows[rows.len() - 1]);
-        assert!(highest.is_none_or(|highest| highest < rows[0]), "rows ran out of order");
-        assert!(rows.is_sorted_by(|a, b| a < b), "rows ran out of order");
+        for row in &rows {
+            let index = self.accounts.iter().position(|account| account.rows.contains(row)).unwrap();
+            let account = &mut self.accounts[index];
+            assert_eq!(account.rows[account.dispatched], *row, "rows of a request ran out of order or twice");
+            account.dispatched += 1;
+        }
+        let batches = self.batches.entry(batch.lane).or_default();
+        *batches += 1;
+        if !batches.is_multiple_of(FAIR_BATCHES) {
+            self.check_order(&rows, class, batch.lane);
+        }
         self.in_flight.push_back((batch, rows));
     }
 
+    /// Nothing that is still whole and more urgent than a row on the device was left waiting.
+    fn check_order(&self, rows: &[u64], class: usize, lane: LaneId) {
+        let urgency = |account: &Account| (account.level, account.deadline);
+        let least = rows.iter().map(|row| urgency(self.owner(*row))).max().unwrap();
+        let waits = |account: &&Account| {
+            (account.lane, account.class) == (lane, class)
+                && account.mailbox.answers.borrow().is_empty()
+                && account.dispatched < account.rows.len()
+                && !account.mailbox.cancelled.get()
+                && !account.lost_batch
+        };
+        let passed_over = self.accounts.iter().filter(waits).find(|account| urgency(account) < least);
+        assert!(passed_over.is_none(), "a more urgent request was passed over");
+    }
+
     fn finish(&mut self, ending: Ending) {
-        let Some((batch, rows)) = self.in_flight.pop_front() else { return };
+        let Some((mut batch, rows)) = self.in_flight.pop_front() else { return };
+        if let Some(takes) = self.takes {
+            batch.times.ended = Some(self.now);
+            batch.times.occupied = takes * u32::try_from(batch.bucket).unwrap();
+        }
         if ending != Ending::Good {
             for account in self.accounts.iter_mut().filter(|account| account.rows.iter().any(|row| rows.contains(row)))
             {
@@ -273,7 +324,8 @@ impl Harness {
                 }
                 Some(Err(Failure::Run(_))) => assert!(account.lost_batch, "failed without a failed batch"),
                 Some(Err(Failure::DeadlinePassed)) => {
-                    assert!(cancelled || self.now >= account.deadline, "expired before its deadline");
+                    let foreseen = self.takes.is_some();
+                    assert!(foreseen || cancelled || self.now >= account.deadline, "expired before its deadline");
                 }
                 Some(Err(Failure::Unloaded)) => assert!(account.refused, "refused although its lane was there"),
                 Some(Err(Failure::ShuttingDown)) => assert!(account.shut_down, "shut down without a shutdown"),
@@ -289,6 +341,20 @@ proptest! {
     #[test]
     fn every_request_gets_its_own_rows_once(delay in 0..10_u64, events in prop::collection::vec(event(), 0..80)) {
         let mut harness = Harness::new(delay);
+        for event in &events {
+            harness.play(event);
+        }
+        harness.run_out();
+        harness.check();
+    }
+
+    #[test]
+    fn every_request_gets_its_own_rows_once_when_batches_are_measured(
+        takes in 1..3_u64,
+        events in prop::collection::vec(event(), 0..80),
+    ) {
+        let mut harness = Harness::new(0);
+        harness.takes = Some(Duration::from_millis(takes));
         for event in &events {
             harness.play(event);
         }
@@ -315,15 +381,24 @@ fn push(batcher: &mut Batcher<Sender>, rows: RowBlock, now: Instant, patience: D
     let mailbox = Rc::new(Mailbox::default());
     mailbox.queued.set(rows.rows());
     let reply = Sender { mailbox: Rc::clone(&mailbox) };
-    batcher.push(Work { lane: 0, class: 0, rows, priority: 0, arrived: now, deadline: now + patience, reply });
+    batcher.push(Work {
+        lane: 0,
+        class: 0,
+        rows,
+        priority: 0,
+        probe: false,
+        arrived: now,
+        deadline: now + patience,
+        reply,
+    });
     mailbox
 }
 
 #[test]
 fn holds_a_batch_back_until_it_is_full_or_due() {
     let (now, delay, patience) = (Instant::now(), Duration::from_millis(5), Duration::from_secs(1));
-    let mut batcher = Batcher::default();
-    batcher.add_lane(0, shape(0), settings(delay));
+    let mut batcher = batcher();
+    batcher.add_lane(0, shape(0), settings(delay), &[], now);
     push(&mut batcher, block([1]), now, patience);
     assert!(batcher.next_batch(now).is_none());
     assert_eq!(batcher.wake_at(), Some(now + delay));
@@ -336,8 +411,8 @@ fn holds_a_batch_back_until_it_is_full_or_due() {
 #[test]
 fn does_not_hold_back_what_would_be_late() {
     let now = Instant::now();
-    let mut batcher = Batcher::default();
-    batcher.add_lane(0, shape(0), settings(Duration::from_secs(10)));
+    let mut batcher = batcher();
+    batcher.add_lane(0, shape(0), settings(Duration::from_secs(10)), &[], now);
     push(&mut batcher, block([1]), now, Duration::from_millis(8));
     assert_eq!(batcher.wake_at(), Some(now + Duration::from_millis(4)));
     assert!(batcher.next_batch(now + Duration::from_millis(4)).is_some());
@@ -346,8 +421,8 @@ fn does_not_hold_back_what_would_be_late() {
 #[test]
 fn keeps_blocks_of_different_widths_apart() {
     let now = Instant::now();
-    let mut batcher = Batcher::default();
-    batcher.add_lane(0, shape(0), settings(Duration::ZERO));
+    let mut batcher = batcher();
+    batcher.add_lane(0, shape(0), settings(Duration::ZERO), &[], now);
     let mut narrow = RowBlock::new(4);
     narrow.data_mut().push(1_u32);
     push(&mut batcher, narrow, now, Duration::from_secs(1));
@@ -359,8 +434,8 @@ fn keeps_blocks_of_different_widths_apart() {
 #[test]
 fn a_lone_request_runs_and_is_answered_without_a_copy() {
     let now = Instant::now();
-    let mut batcher = Batcher::default();
-    batcher.add_lane(0, shape(0), settings(Duration::ZERO));
+    let mut batcher = batcher();
+    batcher.add_lane(0, shape(0), settings(Duration::ZERO), &[], now);
     let mailbox = push(&mut batcher, block([1, 2]), now, Duration::from_secs(1));
     let batch = batcher.next_batch(now).unwrap();
     let mut joined = RowBlock::default();

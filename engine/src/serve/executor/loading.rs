@@ -1,6 +1,10 @@
 //! A model on its way to the device: placed, then warmed one bucket at a time, so that live batches run in between.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use contract::{Device, MemoryUse, Model, Replica, RunError};
 use tokio::sync::oneshot;
@@ -28,6 +32,8 @@ pub(super) struct Loading {
     placement: Placement,
     replica: Option<Box<dyn Replica>>,
     cold: VecDeque<usize>,
+    /// What warming took, by bucket.
+    times: Vec<Duration>,
 }
 
 /// What a step came to.
@@ -35,7 +41,7 @@ pub(super) enum Step {
     /// There are more steps.
     More(Loading),
     /// The replica is warm.
-    Warm { placement: Placement, replica: Box<dyn Replica>, memory: MemoryUse },
+    Warm { placement: Placement, replica: Box<dyn Replica>, memory: MemoryUse, times: Vec<Duration> },
     /// It failed, or nobody waits for it any more; what there is of it is to be dropped.
     Over { placement: Placement, replica: Option<Box<dyn Replica>>, error: RunError },
 }
@@ -43,7 +49,7 @@ pub(super) enum Step {
 impl Loading {
     pub(super) fn new(placement: Placement) -> Self {
         let cold = placement.shape.buckets().iter().copied().collect();
-        Self { placement, replica: None, cold }
+        Self { placement, replica: None, cold, times: Vec::new() }
     }
 
     pub(super) fn lane(&self) -> LaneId {
@@ -56,7 +62,7 @@ impl Loading {
 
     /// Gives up what there is of it.
     pub(super) fn abandon(self, error: RunError) -> Step {
-        let Self { placement, replica, cold: _ } = self;
+        let Self { placement, replica, cold: _, times: _ } = self;
         Step::Over { placement, replica, error }
     }
 
@@ -65,20 +71,26 @@ impl Loading {
         if self.placement.done.is_closed() {
             return self.abandon(RunError::Failed { reason: "nobody waits for it to be loaded".to_owned() });
         }
-        let Self { placement, replica, mut cold } = self;
+        let Self { placement, replica, mut cold, mut times } = self;
         let Some(mut replica) = replica else {
             return match guarded(|| placement.model.place(device)) {
-                Ok(replica) => Step::More(Self { placement, replica: Some(replica), cold }),
+                Ok(replica) => Step::More(Self { placement, replica: Some(replica), cold, times }),
                 Err(error) => Step::Over { placement, replica: None, error },
             };
         };
         let result = match cold.pop_front() {
-            Some(bucket) => guarded(|| replica.warm(bucket)).map(|()| None),
+            Some(bucket) => {
+                let began = Instant::now();
+                guarded(|| replica.warm(bucket)).map(|()| {
+                    times.push(began.elapsed());
+                    None
+                })
+            }
             None => guarded(|| Ok(Some(replica.memory()))),
         };
         match result {
-            Ok(None) => Step::More(Self { placement, replica: Some(replica), cold }),
-            Ok(Some(memory)) => Step::Warm { placement, replica, memory },
+            Ok(None) => Step::More(Self { placement, replica: Some(replica), cold, times }),
+            Ok(Some(memory)) => Step::Warm { placement, replica, memory, times },
             Err(error) => Step::Over { placement, replica: Some(replica), error },
         }
     }

@@ -1,6 +1,6 @@
 //! One thread per device that owns the device's replicas and its queue.
 //!
-//! [`Executor`] is the handle: it admits requests (bounded in rows; what cannot be answered in time is refused at once),
+//! [`Executor`] is the handle: it admits requests (see [`super::admission`]; what cannot be answered in time is refused at once),
 //! hands them over through a bounded channel and waits for the answer. The thread itself is in [`worker`]: everything
 //! about a replica, its birth and its drop included, happens there.
 //!
@@ -13,25 +13,21 @@ mod waiter;
 mod worker;
 
 use std::{
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
-    },
+    collections::HashMap,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
+use arc_swap::ArcSwap;
 use contract::{Device, MemoryUse, Model, RowBlock, RunError};
-use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
 use tokio::sync::{oneshot, watch};
 
 pub(super) use self::guarded::guarded;
-use self::{
-    loading::Placement,
-    waiter::{Permit, Waiter},
-    worker::Worker,
-};
+use self::{loading::Placement, waiter::Waiter, worker::Worker};
 use super::{
+    admission::{DeviceLoad, LaneLoad, Permit, Refusal},
     batcher::{Computed, Failure, LaneId, LaneShape, Work},
+    channel::{NotSent, Outbox, channel},
     settings::{LaneSettings, ServingSettings},
 };
 use crate::{
@@ -45,8 +41,6 @@ const ORDER_PLACES: usize = 256;
 const MOST_REQUEST_PLACES: usize = 1 << 16;
 /// How long an order waits before it tries a full channel again.
 const ORDER_RETRY: Duration = Duration::from_millis(1);
-/// Shortest and longest advice on when to come back after an overload.
-const RETRY_AFTER: std::ops::RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(30);
 
 /// Who counts a lane's batches: nobody until it is set, so that a self-test's are not counted.
 pub(super) type LaneMonitor = Arc<OnceLock<Arc<VersionMonitor>>>;
@@ -65,32 +59,17 @@ enum Command {
 pub(super) struct Shared {
     device: Device,
     monitor: Arc<DeviceMonitor>,
-    max_batch_rows: usize,
-    max_queue_rows: usize,
-    /// Rows admitted and not yet in a batch.
-    queued_rows: AtomicUsize,
-    /// Moving average of the time between two full answers of the device, in nanoseconds; 0 until one is known.
-    batch_nanos: AtomicU64,
+    load: Arc<DeviceLoad>,
+    /// Lanes that take requests. Changed by the thread alone.
+    lanes: ArcSwap<HashMap<LaneId, Arc<LaneLoad>>>,
     /// Set once the device is gone.
     lost: OnceLock<RunError>,
-    /// Set once the thread takes no more commands.
-    ended: AtomicBool,
-}
-
-impl Shared {
-    /// How long what waits now will keep the device busy; zero while that is unknown.
-    fn backlog(&self, queued_rows: usize) -> Duration {
-        let batches = (queued_rows / self.max_batch_rows) as u64;
-        Duration::from_nanos(self.batch_nanos.load(Ordering::Relaxed).saturating_mul(batches))
-    }
 }
 
 /// The handle to one device's thread. The thread ends when it is told to or when the handle goes.
 pub(super) struct Executor {
     shared: Arc<Shared>,
-    commands: Sender<Command>,
-    /// For what is sent at the moment the thread ends: see [`Executor::send`].
-    leftovers: Receiver<Command>,
+    commands: Outbox<Command>,
     /// Turns true when the thread has dropped its last replica.
     gone: watch::Receiver<bool>,
 }
@@ -101,22 +80,18 @@ impl Executor {
         let shared = Arc::new(Shared {
             device,
             monitor,
-            max_batch_rows: settings.max_batch_rows,
-            max_queue_rows: settings.max_queue_rows,
-            queued_rows: AtomicUsize::new(0),
-            batch_nanos: AtomicU64::new(0),
+            load: Arc::new(DeviceLoad::new(settings.max_queue_rows, Instant::now())),
+            lanes: ArcSwap::default(),
             lost: OnceLock::new(),
-            ended: AtomicBool::new(false),
         });
         // Each request has a row at least, so the bound in rows bounds the requests in the channel too.
-        let (commands, receiver) = bounded(settings.max_queue_rows.min(MOST_REQUEST_PLACES) + ORDER_PLACES);
-        let leftovers = receiver.clone();
+        let (commands, inbox) = channel(settings.max_queue_rows.min(MOST_REQUEST_PLACES) + ORDER_PLACES);
         let (told_gone, gone) = watch::channel(false);
         let worker_shared = Arc::clone(&shared);
         std::thread::Builder::new()
             .name(format!("executor-{}", shared.device))
-            .spawn(move || Worker::new(worker_shared, receiver, told_gone).run())?;
-        Ok(Self { shared, commands, leftovers, gone })
+            .spawn(move || Worker::new(worker_shared, inbox, told_gone).run())?;
+        Ok(Self { shared, commands, gone })
     }
 
     pub(super) fn device(&self) -> &Device {
@@ -129,7 +104,7 @@ impl Executor {
         if let Some(error) = shared.lost.get() {
             return Some(error.clone());
         }
-        if !shared.ended.load(Ordering::SeqCst) {
+        if !self.commands.has_ended() {
             return None;
         }
         let reason = "its executor has ended".to_owned();
@@ -138,7 +113,7 @@ impl Executor {
 
     /// Rows that wait for the device.
     pub(super) fn queued_rows(&self) -> usize {
-        self.shared.queued_rows.load(Ordering::Relaxed)
+        self.shared.load.queued_rows()
     }
 
     /// Runs rows on a lane. `priority` is as in a request: 1 is the most urgent, 0 the lane's default. Gives up nothing at the deadline by itself while the device is busy: the caller puts a timeout
@@ -151,12 +126,14 @@ impl Executor {
         priority: u32,
         deadline: Instant,
     ) -> Result<Computed, Refused> {
-        let permit = self.admit(rows.rows(), deadline)?;
+        let now = Instant::now();
+        let permit = self.admit(lane, rows.rows(), priority, now, deadline)?;
+        let probe = permit.is_probe();
         let (sender, answer) = oneshot::channel();
         let reply = Waiter::new(sender, permit);
-        let work = Work { lane, class, rows, priority, arrived: Instant::now(), deadline, reply };
-        self.send(Command::Predict(Box::new(work))).map_err(|refused| match refused {
-            NotSent::Full(_) => self.overloaded(self.shared.queued_rows.load(Ordering::Relaxed)),
+        let work = Work { lane, class, rows, priority, probe, arrived: now, deadline, reply };
+        self.commands.send(Command::Predict(Box::new(work))).map_err(|refused| match refused {
+            NotSent::Full(_) => Refused::Admission(self.shared.load.overloaded()),
             NotSent::Ended => Refused::Failure(Failure::ShuttingDown),
         })?;
         match answer.await {
@@ -199,7 +176,7 @@ impl Executor {
 
     /// Like [`Executor::remove`] without waiting, for a `drop`.
     pub(super) fn remove_later(&self, lane: LaneId) {
-        if let Err(NotSent::Full(_)) = self.send(Command::Remove { lane, done: None }) {
+        if let Err(NotSent::Full(_)) = self.commands.send(Command::Remove { lane, done: None }) {
             tracing::warn!(device = %self.shared.device, lane, "no room to order a replica's removal; it goes with the executor");
         }
     }
@@ -213,38 +190,33 @@ impl Executor {
         }
     }
 
-    fn admit(&self, rows: usize, deadline: Instant) -> Result<Permit, Refused> {
+    fn admit(
+        &self,
+        lane: LaneId,
+        rows: usize,
+        priority: u32,
+        now: Instant,
+        deadline: Instant,
+    ) -> Result<Permit, Refused> {
         let shared = &self.shared;
         if let Some(error) = shared.lost.get() {
             return Err(Refused::Failure(Failure::Run(error.clone())));
         }
-        if rows > shared.max_queue_rows {
-            return Err(Refused::TooManyRows { rows, limit: shared.max_queue_rows });
+        if self.commands.has_ended() {
+            return Err(Refused::Failure(Failure::ShuttingDown));
         }
-        let queued = shared.queued_rows.fetch_add(rows, Ordering::Relaxed);
-        let permit = Permit::new(Arc::clone(shared), rows);
-        if queued + rows > shared.max_queue_rows {
-            return Err(self.overloaded(queued));
-        }
-        let busy = shared.backlog(queued);
-        let left = deadline.saturating_duration_since(Instant::now());
-        if busy > left {
-            return Err(Refused::TooLate { busy, left, retry_after: retry_after(busy) });
-        }
-        shared.monitor.set_queue_rows(queued + rows);
+        let lanes = shared.lanes.load();
+        let lane = lanes.get(&lane).ok_or(Refused::Failure(Failure::Unloaded))?;
+        let permit = lane.admit(rows, priority, now, deadline).map_err(Refused::Admission)?;
+        shared.monitor.set_queue_rows(shared.load.queued_rows());
         Ok(permit)
-    }
-
-    fn overloaded(&self, queued: usize) -> Refused {
-        let retry_after = retry_after(self.shared.backlog(queued));
-        Refused::Overloaded { queued, limit: self.shared.max_queue_rows, retry_after }
     }
 
     /// Sends an order, waiting for room.
     async fn order(&self, command: Command) -> Result<()> {
         let mut command = command;
         loop {
-            command = match self.send(command) {
+            command = match self.commands.send(command) {
                 Ok(()) => return Ok(()),
                 Err(NotSent::Ended) => return Err(Error::ShuttingDown),
                 Err(NotSent::Full(command)) => command,
@@ -252,42 +224,13 @@ impl Executor {
             tokio::time::sleep(ORDER_RETRY).await;
         }
     }
-
-    fn send(&self, command: Command) -> Result<(), NotSent> {
-        if self.shared.ended.load(Ordering::SeqCst) {
-            return Err(NotSent::Ended);
-        }
-        self.commands.try_send(command).map_err(|error| match error {
-            TrySendError::Full(command) => NotSent::Full(command),
-            TrySendError::Disconnected(_) => NotSent::Ended,
-        })?;
-        // The thread says that it ended and then empties the channel. What came in behind that is dropped here, which tells
-        // whoever waits for it.
-        if self.shared.ended.load(Ordering::SeqCst) {
-            self.leftovers.try_iter().for_each(drop);
-        }
-        Ok(())
-    }
-}
-
-fn retry_after(busy: Duration) -> Duration {
-    busy.clamp(*RETRY_AFTER.start(), *RETRY_AFTER.end())
-}
-
-enum NotSent {
-    Full(Command),
-    Ended,
 }
 
 /// Why rows were not run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// The queue is full.
-    Overloaded { queued: usize, limit: usize, retry_after: Duration },
-    /// The deadline would pass before the device is free.
-    TooLate { busy: Duration, left: Duration, retry_after: Duration },
-    /// The request alone is larger than the queue.
-    TooManyRows { rows: usize, limit: usize },
+    /// Not admitted.
+    Admission(Refusal),
     /// Admitted, and then something went wrong.
     Failure(Failure),
 }

@@ -1,39 +1,11 @@
 //! Who waits for an answer, and its share of the queue.
 
-use std::sync::{Arc, atomic::Ordering};
-
 use tokio::sync::oneshot;
 
-use super::{
-    super::batcher::{Computed, Failure, Reply},
-    Shared,
+use super::super::{
+    admission::Permit,
+    batcher::{Computed, Failure, Reply},
 };
-
-/// Rows counted as queued, until they leave the queue or are dropped.
-#[derive(Debug)]
-pub(super) struct Permit {
-    shared: Arc<Shared>,
-    rows: usize,
-}
-
-impl Permit {
-    /// Takes charge of `rows` rows that were just counted.
-    pub(super) fn new(shared: Arc<Shared>, rows: usize) -> Self {
-        Self { shared, rows }
-    }
-
-    fn release(&mut self, rows: usize) {
-        let rows = rows.min(self.rows);
-        self.rows -= rows;
-        self.shared.queued_rows.fetch_sub(rows, Ordering::Relaxed);
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        self.release(self.rows);
-    }
-}
 
 /// Who waits for an answer.
 #[derive(Debug)]

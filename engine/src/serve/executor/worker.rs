@@ -5,17 +5,19 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Arc, atomic::Ordering},
-    time::{Duration, Instant},
+    sync::Arc,
+    time::Instant,
 };
 
 use contract::{DeviceKind, Replica, RowBlock, RunError, Ticket};
-use crossbeam::channel::{Receiver, RecvTimeoutError};
+use crossbeam::channel::RecvTimeoutError;
 use tokio::sync::watch;
 
 use super::{
     super::{
+        admission::LaneLoad,
         batcher::{Batch, BatchTimes, Batcher, Failure, LaneId, Reply},
+        channel::Inbox,
         settings::LaneSettings,
     },
     Command, LaneMonitor, Shared, guarded,
@@ -27,8 +29,8 @@ use super::{
 const MOST_IN_FLIGHT: usize = 2;
 /// Commands taken in one go at most, so that a flood of them does not keep the device waiting.
 const MOST_COMMANDS: usize = 4096;
-/// Weight of the newest batch in the moving average of batch times: 1 in this many.
-const AVERAGED_BATCHES: u64 = 8;
+/// While rows wait, live batches get this many times what the last step of a load took before the next step.
+const LIVE_SHARE: u32 = 4;
 
 struct Lane {
     replica: Box<dyn Replica>,
@@ -44,16 +46,18 @@ struct InFlight {
 
 pub(super) struct Worker {
     shared: Arc<Shared>,
-    commands: Receiver<Command>,
+    commands: Inbox<Command>,
     batcher: Batcher<Waiter>,
     lanes: HashMap<LaneId, Lane>,
     loading: VecDeque<Loading>,
-    /// Whether the next step belongs to loading rather than to live batches.
-    loading_turn: bool,
+    /// Until then live batches go before the next step of a load.
+    live_until: Instant,
     in_flight: VecDeque<InFlight>,
     most_in_flight: usize,
     /// Since when the device has been busy and that was not yet reported.
     busy_since: Instant,
+    /// When the last batch ended, if the thread has not slept or done anything else since: a batch keeps the device from then on.
+    turned: Option<Instant>,
     joined: RowBlock,
     output: RowBlock,
     stopping: bool,
@@ -61,19 +65,21 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(shared: Arc<Shared>, commands: Receiver<Command>, gone: watch::Sender<bool>) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, commands: Inbox<Command>, gone: watch::Sender<bool>) -> Self {
         // A CPU computes in `submit`: a second batch there would only hold the first one's answer back.
         let most_in_flight = if shared.device.kind == DeviceKind::Cpu { 1 } else { MOST_IN_FLIGHT };
+        let (batcher, now) = (Batcher::new(Arc::clone(&shared.load)), Instant::now());
         Self {
             shared,
             commands,
-            batcher: Batcher::default(),
+            batcher,
             lanes: HashMap::new(),
             loading: VecDeque::new(),
-            loading_turn: false,
+            live_until: now,
             in_flight: VecDeque::new(),
             most_in_flight,
-            busy_since: Instant::now(),
+            busy_since: now,
+            turned: None,
             joined: RowBlock::default(),
             output: RowBlock::default(),
             stopping: false,
@@ -92,12 +98,14 @@ impl Worker {
 
     /// Takes the commands that are there; sleeps for one when there is nothing else to do.
     fn receive(&mut self) {
-        self.shared.monitor.set_queue_rows(self.shared.queued_rows.load(Ordering::Relaxed));
+        self.shared.monitor.set_queue_rows(self.shared.load.queued_rows());
         if self.in_flight.is_empty() && self.loading.is_empty() {
             let first = match self.batcher.wake_at() {
-                None => self.commands.recv().map_err(|_| RecvTimeoutError::Disconnected),
                 Some(due) if due <= Instant::now() => Err(RecvTimeoutError::Timeout),
-                Some(due) => self.commands.recv_deadline(due),
+                due => {
+                    self.turned = None;
+                    self.commands.wait(due)
+                }
             };
             match first {
                 Ok(command) => self.obey(command),
@@ -106,7 +114,7 @@ impl Worker {
             }
         }
         for _ in 0..MOST_COMMANDS {
-            let Ok(command) = self.commands.try_recv() else { break };
+            let Some(command) = self.commands.take() else { break };
             self.obey(command);
         }
     }
@@ -129,21 +137,22 @@ impl Worker {
         }
     }
 
-    /// Does one thing: a round of live batches, or one step of a load, in turns.
+    /// Does one thing: a round of live batches, or one step of a load when it is time for one.
+    ///
+    /// A step is as long as it is, compiling a kernel may take seconds; so while rows wait, live batches have the device for
+    /// [`LIVE_SHARE`] times as long before the next one.
     fn step(&mut self) {
-        if self.loading_turn && !self.loading.is_empty() {
-            // The device is left alone while a bucket is compiled and tuned, so that its times are its own.
-            while self.collect_oldest() {}
+        if !self.loading.is_empty() && Instant::now() >= self.live_until {
             self.load();
-            self.loading_turn = false;
             return;
         }
-        self.loading_turn = true;
         while self.in_flight.len() < self.most_in_flight {
             let Some(batch) = self.batcher.next_batch(Instant::now()) else { break };
             self.submit(batch);
         }
-        self.collect_oldest();
+        if !self.collect_oldest() && !self.loading.is_empty() {
+            self.load();
+        }
     }
 
     fn submit(&mut self, batch: Batch) {
@@ -156,6 +165,7 @@ impl Worker {
         if self.in_flight.is_empty() {
             self.busy_since = formed;
         }
+        self.turned.get_or_insert(formed);
         let rows = self.batcher.rows(&batch, &mut self.joined);
         let submitted = Instant::now();
         let result = guarded(|| lane.replica.submit(rows, batch.bucket));
@@ -176,28 +186,21 @@ impl Worker {
             None => Err(RunError::Failed { reason: "its replica is gone".to_owned() }),
         };
         let ended = Instant::now();
-        batch.times =
-            BatchTimes { joining: submitted - formed, computing: ended.duration_since(began), ended: Some(ended) };
+        let occupied = ended.saturating_duration_since(self.turned.unwrap_or(formed));
+        self.turned = Some(ended);
+        let (joining, computing) = (submitted - formed, ended.duration_since(began));
+        batch.times = BatchTimes { joining, computing, ended: Some(ended), occupied };
         // Before its requests are answered, so that whoever has an answer finds its batch counted.
         if let (Ok(()), Some(monitor)) = (&result, self.lanes.get(&batch.lane).and_then(|lane| lane.monitor.get())) {
             monitor.batch(batch.rows, batch.bucket, batch.times.joining, batch.times.computing);
         }
         self.shared.monitor.busy_between(self.busy_since, ended);
-        self.average(ended - self.busy_since);
         self.busy_since = ended;
         match result {
             Ok(()) => self.batcher.complete(batch, Ok(&mut self.output)),
             Err(error) => self.fail(batch, error),
         }
         true
-    }
-
-    fn average(&self, batch: Duration) {
-        let newest = u64::try_from(batch.as_nanos()).unwrap_or(u64::MAX);
-        let average = self.shared.batch_nanos.load(Ordering::Relaxed);
-        let average =
-            if average == 0 { newest } else { average - average / AVERAGED_BATCHES + newest / AVERAGED_BATCHES };
-        self.shared.batch_nanos.store(average, Ordering::Relaxed);
     }
 
     fn fail(&mut self, batch: Batch, error: RunError) {
@@ -216,21 +219,30 @@ impl Worker {
 
     /// One step of the oldest load.
     fn load(&mut self) {
+        // The device is left alone while a bucket is compiled and tuned, so that its times are its own.
+        while self.collect_oldest() {}
         let Some(loading) = self.loading.pop_front() else { return };
+        let began = Instant::now();
         let step = match self.shared.lost.get() {
             Some(error) => loading.abandon(error.clone()),
             None => loading.step(&self.shared.device),
         };
         self.after_load_step(step);
+        self.turned = None;
+        let ended = Instant::now();
+        self.live_until = ended + (ended - began) * LIVE_SHARE;
     }
 
     fn after_load_step(&mut self, step: Step) {
         match step {
             Step::More(loading) => self.loading.push_front(loading),
-            Step::Warm { placement, replica, memory } => {
+            Step::Warm { placement, replica, memory, times } => {
                 let Placement { lane, model: _, shape, settings, monitor, done } = placement;
                 self.lanes.insert(lane, Lane { replica, monitor });
-                self.batcher.add_lane(lane, shape, settings);
+                let load = self.batcher.add_lane(lane, shape, settings, &times, Instant::now());
+                self.change_lanes(|lanes| {
+                    lanes.insert(lane, load);
+                });
                 if done.send(Ok(memory)).is_err() {
                     self.remove(lane);
                 }
@@ -241,6 +253,13 @@ impl Worker {
                 let _nobody_waits = placement.done.send(Err(error));
             }
         }
+    }
+
+    /// Changes what admission finds.
+    fn change_lanes(&self, change: impl FnOnce(&mut HashMap<LaneId, Arc<LaneLoad>>)) {
+        let mut lanes = HashMap::clone(&self.shared.lanes.load());
+        change(&mut lanes);
+        self.shared.lanes.store(Arc::new(lanes));
     }
 
     /// Changes a lane that serves or is on its way.
@@ -256,6 +275,11 @@ impl Worker {
     fn remove(&mut self, lane: LaneId) {
         while self.in_flight.iter().any(|in_flight| in_flight.batch.lane == lane) {
             self.collect_oldest();
+        }
+        if self.lanes.contains_key(&lane) {
+            self.change_lanes(|lanes| {
+                lanes.remove(&lane);
+            });
         }
         self.batcher.remove_lane(lane);
         if let Some(position) = self.loading.iter().position(|loading| loading.lane() == lane)
@@ -274,10 +298,10 @@ impl Drop for Worker {
     /// Ends in order, also when a fault of our own ended the loop: nobody is left waiting, and the replicas are dropped on
     /// this thread before anyone is told.
     fn drop(&mut self) {
-        self.shared.ended.store(true, Ordering::SeqCst);
+        self.commands.end();
         self.batcher.fail_waiting(None, &Failure::ShuttingDown);
         while self.collect_oldest() {}
-        for command in self.commands.try_iter() {
+        while let Some(command) = self.commands.take() {
             if let Command::Predict(work) = command {
                 work.reply.answer(Err(Failure::ShuttingDown));
             }

@@ -5,7 +5,7 @@ use contract::InputError;
 use super::*;
 use crate::{
     Error,
-    serve::{CacheStatus, CacheUse},
+    serve::{CacheStatus, CacheUse, settings::ModelServing},
 };
 
 #[tokio::test]
@@ -200,7 +200,8 @@ async fn equal_requests_in_flight_reach_the_device_once() {
 #[tokio::test]
 async fn statistics_tell_what_requests_did_and_nothing_of_the_self_test() {
     let cached = ServingSettings { cache_bytes: 1 << 20, ..settings() };
-    let fake = FakeSettings { fail_on: Some(-1.0), batch_micros: 500, ..FakeSettings::default() };
+    // One bucket, so that no batch is cut however long this machine takes over one.
+    let fake = FakeSettings { fail_on: Some(-1.0), batch_micros: 500, buckets: vec![8], ..FakeSettings::default() };
     let (serving, probe) = with_model(cached, fake).await;
     assert!(!probe.batches().is_empty(), "the self-test runs a batch");
     let deployment = serving.resolve("m", &VersionSelector::Default).unwrap();
@@ -269,4 +270,39 @@ async fn tells_the_monitor() {
     assert!(version["stages"]["compute"]["count"].as_u64().unwrap() >= 2, "{version}");
     assert_eq!(version["stages"]["total"]["count"].as_u64(), Some(3), "{version}");
     assert!(report["devices"][0]["busy_seconds"].as_f64().unwrap() > 0.0, "{report}");
+}
+
+#[tokio::test]
+async fn a_lane_is_served_by_its_new_settings_from_then_on() {
+    let (serving, probe) =
+        with_model(settings(), FakeSettings { buckets: vec![1, 4, 8], ..FakeSettings::default() }).await;
+    let configure = async |model: ModelServing| serving.configure("m", &model).await.unwrap();
+    configure(ModelServing { max_batch_rows: Some(4), ..ModelServing::default() }).await;
+    let before = probe.batches().len();
+    serving.predict(request([1.0; 8])).await.unwrap();
+    assert_eq!(probe.batches()[before..], [4, 4]);
+    let (rows, queue) = (Some(4), Some(5));
+    configure(ModelServing { max_batch_rows: rows, max_queue_rows: queue, ..ModelServing::default() }).await;
+    serving.predict(request([1.0; 5])).await.unwrap();
+    let too_many = serving.predict(request([1.0; 6])).await.unwrap_err();
+    assert_eq!(too_many.to_string(), "expected at most 5 rows in one request, got 6");
+}
+
+#[tokio::test]
+async fn urgent_requests_overtake_others() {
+    let fake = FakeSettings { fail_on: Some(-1.0), ..FakeSettings::default() };
+    let (serving, probe) = with_model(settings(), fake).await;
+    let model = ModelServing { priority_levels: Some(2), ..ModelServing::default() };
+    serving.configure("m", &model).await.unwrap();
+    probe.brake();
+    let busy = start(&serving, request([0.0; 8])).await;
+    let first = start(&serving, request([1.0; 8])).await;
+    let second = start(&serving, request([2.0; 8])).await;
+    let urgent = start(&serving, PredictRequest { priority: 1, ..request([-1.0; 7]) }).await;
+    probe.release();
+    busy.await.unwrap().unwrap();
+    // The urgent rows go first, filled up with one of the first request, which fails with them.
+    urgent.await.unwrap().unwrap_err();
+    first.await.unwrap().unwrap_err();
+    second.await.unwrap().unwrap();
 }

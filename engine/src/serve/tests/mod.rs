@@ -3,6 +3,7 @@
 mod direct;
 mod faults;
 mod flow;
+mod gate;
 mod lifecycle;
 mod load;
 mod scaling;
