@@ -33,14 +33,19 @@ mod arrivals;
 mod client;
 mod encode;
 mod error;
+mod html;
 mod probe;
 mod protobuf;
 mod recorder;
+mod replay;
 mod report;
 mod requests;
+mod results;
 mod rows;
 mod run;
+mod scenario;
 mod signature;
+mod sweep;
 mod target;
 mod timer;
 mod units;
@@ -51,10 +56,14 @@ pub use self::{
     error::{Error, Result},
     probe::{ServerStages, Stage},
     recorder::Counts,
+    replay::{Replay, ReplaySummary},
     report::{Generator, Latency, Level, Moment, Report, SloResult},
     requests::{Distinct, RequestSpec, RequestSummary, Requests},
+    results::Results,
     run::{Load, Pace, Progress},
+    scenario::{Scenario, ScenarioResult, ScenarioSpec},
     signature::{Input, Signature},
+    sweep::{Sweep, SweepResult},
     target::{Protocol, Target},
     units::{PriorityMix, Slo, parse_duration, parse_rate},
 };

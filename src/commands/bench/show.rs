@@ -3,30 +3,36 @@
 use std::fmt::Write as _;
 
 use indicatif::ProgressBar;
-use loadgen::{Counts, Latency, Load, Pace, Progress, Report, ServerStages};
+use loadgen::{Counts, Latency, Load, Pace, Progress, Report, Results, ServerStages};
 
 use crate::terminal::{micros, progress, table, thousands};
 
 /// The live view on standard error.
 pub(crate) struct View {
     bar: ProgressBar,
+    /// Requests in all, of a counted load.
+    requests: Option<u64>,
 }
 
 impl View {
     pub(crate) fn new(load: &Load) -> Self {
-        let whole = load.warmup + load.duration;
-        let bar = progress(whole.as_millis() as u64, "ms", true);
+        let requests = match load.pace {
+            Pace::Count { concurrency: _, requests } => Some(requests),
+            Pace::Closed { concurrency: _ } | Pace::Open { rate: _, arrivals: _ } | Pace::Replay => None,
+        };
+        let whole = (load.warmup + load.duration).as_millis() as u64;
+        let bar = progress(requests.unwrap_or(whole), "", true);
         bar.set_prefix(pace(&load.pace));
         if let Ok(style) = indicatif::ProgressStyle::with_template("{prefix} {bar:24} {msg}") {
             bar.set_style(style.progress_chars("━╸ "));
         }
         bar.set_message("connecting");
-        Self { bar }
+        Self { bar, requests }
     }
 
     pub(crate) fn update(&mut self, progress: &Progress) {
         let Progress { elapsed, left, warming, per_second, p50, p99, total } = progress;
-        self.bar.set_position(elapsed.as_millis() as u64);
+        self.bar.set_position(if self.requests.is_some() { total.settled() } else { elapsed.as_millis() as u64 });
         let phase = if *warming { "warming up · " } else { "" };
         let mut text = format!(
             "{phase}{}/s · p50 {} · p99 {}",
@@ -40,7 +46,9 @@ impl View {
                 let _ = write!(text, " · {} {what}", thousands(count));
             }
         }
-        let _ = write!(text, " · {} s left", left.as_secs_f64().ceil());
+        if self.requests.is_none() {
+            let _ = write!(text, " · {} s left", left.as_secs_f64().ceil());
+        }
         self.bar.set_message(text);
     }
 
@@ -63,12 +71,46 @@ fn rate_text(rate: f64) -> String {
     if rate < 100.0 && rate.fract() != 0.0 { format!("{rate:.1}") } else { thousands(rate.round() as u64) }
 }
 
-/// The result of a load, or of several at different rates.
-pub(crate) fn outcome(reports: &[Report]) -> String {
-    match reports {
+/// The results.
+pub(crate) fn results(results: &Results) -> String {
+    let mut text = match &results.reports[..] {
         [report] => one(report),
         reports => several(reports),
+    };
+    if let Some(sweep) = &results.sweep {
+        let _ = match sweep.best_rate {
+            Some(best) => write!(text, "\n\n{} is met up to {} requests per second", sweep.objective, rate_text(best)),
+            None => write!(text, "\n\n{} is met at no rate that was tried", sweep.objective),
+        };
+        if sweep.generator_bound {
+            text += "; beyond that the generator could not keep up, not the server";
+        }
     }
+    if let Some(scenario) = &results.scenario {
+        let value = scenario.value.map_or("none".to_owned(), |value| format!("{value:.1} {}", scenario.unit));
+        let _ = write!(text, "\n\nMLPerf {:?}: {} {value}", scenario.scenario, scenario.metric);
+        if !scenario.all_answered {
+            text += " (not valid: not every query was answered)";
+        }
+        if !scenario.official_length {
+            text += " (shorter than the rules ask for)";
+        }
+    }
+    if let Some(replay) = &results.replay {
+        let _ = write!(
+            text,
+            "\n\n{} requests of {} at speed {}; skipped: {} without payload, {} of another protocol, {} of another model, \
+             {} unreadable",
+            thousands(replay.requests),
+            replay.file.display(),
+            replay.speed,
+            replay.without_payload,
+            replay.other_protocol,
+            replay.other_model,
+            replay.unreadable
+        );
+    }
+    text
 }
 
 fn one(report: &Report) -> String {
@@ -95,7 +137,7 @@ fn one(report: &Report) -> String {
         rows.push(vec![format!("goodput (within {})", micros(limit * 1e3)), goodput]);
     }
     rows.extend(outcomes(counts));
-    text += &table(&["", ""], &rows, &[1]);
+    text += &table(&["requests", ""], &rows, &[1]);
     text += "\n\n";
     let mut rows = vec![latency_row("latency", latency), latency_row("service time", service)];
     if let Some(refusal) = &report.refusal {
@@ -104,7 +146,7 @@ fn one(report: &Report) -> String {
     for level in &report.priorities {
         rows.push(latency_row(&format!("priority {}", level.priority), &level.latency));
     }
-    text += &table(&["", "mean", "p50", "p90", "p99", "p99.9", "max"], &rows, &[1, 2, 3, 4, 5, 6]);
+    text += &table(&["time", "mean", "p50", "p90", "p99", "p99.9", "max"], &rows, &[1, 2, 3, 4, 5, 6]);
     if let Some(server) = &report.server {
         text += "\n\n";
         text += &stages(server);
@@ -132,7 +174,7 @@ fn outcomes(counts: &Counts) -> Vec<Vec<String>> {
         let percent = 100.0 * count as f64 / (*intended).max(1) as f64;
         format!("{} ({percent:.2} %)", thousands(count))
     };
-    let mut rows = vec![vec!["requests".to_owned(), thousands(*intended)], vec!["answered".to_owned(), share(*ok)]];
+    let mut rows = vec![vec!["all".to_owned(), thousands(*intended)], vec!["answered".to_owned(), share(*ok)]];
     for (what, count) in [
         ("refused", refused),
         ("past their deadline", deadline),

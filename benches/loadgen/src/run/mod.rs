@@ -44,9 +44,12 @@ pub enum Pace {
         /// Requests in all.
         requests: u64,
     },
-    /// At the times of a log: see [`replay`](crate::replay).
+    /// At the times of a log: see [`Replay`](crate::Replay).
     Replay,
 }
+
+/// Longer than any counted load.
+const ENDLESS: Duration = Duration::from_hours(24 * 365);
 
 /// A load: what is sent, when, and for how long.
 #[derive(Clone, Debug)]
@@ -55,9 +58,9 @@ pub struct Load {
     pub target: Target,
     /// When requests are sent.
     pub pace: Pace,
-    /// Length of the window of measurement. A counted load ends when all is answered.
+    /// Length of the window of measurement. A counted load has none: it ends when all is answered.
     pub duration: Duration,
-    /// Time under load before that.
+    /// Time under load before that; none for a counted load.
     pub warmup: Duration,
     /// Connections of an open loop that are open from the start. A closed loop has one for each request under way.
     pub connections: usize,
@@ -149,6 +152,11 @@ impl Load {
     /// that does not answer is no error: the report says so.
     pub fn run(&self, requests: &Arc<Requests>, observe: &mut dyn FnMut(&Progress)) -> Result<Report> {
         self.check()?;
+        if matches!(self.pace, Pace::Count { concurrency: _, requests: _ })
+            && (self.duration, self.warmup) != (ENDLESS, Duration::ZERO)
+        {
+            return Self { duration: ENDLESS, warmup: Duration::ZERO, ..self.clone() }.run(requests, observe);
+        }
         let threads = match self.pace {
             // A thread without a lane has nothing to do.
             Pace::Closed { concurrency } | Pace::Count { concurrency, requests: _ } => self.threads.min(concurrency),
