@@ -125,8 +125,7 @@ impl ScenarioSpec {
                 }
                 let pace = Pace::Count { concurrency, requests };
                 let patience = load.patience.max(Duration::from_mins(1));
-                let report =
-                    run(&Load { pace, warmup: Duration::ZERO, duration: LONGEST_QUERY, patience, ..load.clone() })?;
+                let report = run(&Load { pace, patience, ..load.clone() })?;
                 let value = (report.counts.ok > 0).then_some(report.rows_per_second);
                 let mut result = self.result(&report, "throughput", value, "samples/s");
                 result.queries = 1;
