@@ -316,7 +316,7 @@ fn grpc(target: &Target, rows: &Rows, count: u32, extras: Extras) -> Message {
             .map(|tensor| TensorMetadata {
                 name: tensor.input.name.clone(),
                 datatype: tensor.input.datatype.name().to_owned(),
-                shape: tensor.shape.iter().map(|size| *size as i64).collect(),
+                shape: tensor.shape.iter().map(|size| size.cast_signed() as i64).collect(),
             })
             .collect(),
         raw_input_contents: rows.tensors.iter().map(|tensor| tensor.bytes.clone()).collect(),

@@ -2,7 +2,7 @@ use super::*;
 use crate::signature::Input;
 
 fn tensor(name: &str, datatype: DataType, shape: &[usize], bytes: Vec<u8>) -> RawTensor {
-    let axes = shape.iter().map(|size| *size as i64).collect();
+    let axes = shape.iter().map(|size| size.cast_signed() as i64).collect();
     RawTensor { input: Input { name: name.to_owned(), datatype, shape: axes }, shape: shape.to_vec(), bytes }
 }
 

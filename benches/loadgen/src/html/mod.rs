@@ -65,8 +65,8 @@ fn section(body: &mut String, title: &str, content: &str) {
 
 fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let cells = |tag: &str, cells: &mut dyn Iterator<Item = &str>| {
-        let cells: String = cells.map(|cell| format!("<{tag}>{}</{tag}>", escape(cell))).collect();
-        format!("<tr>{cells}</tr>")
+        let cells: Vec<String> = cells.map(|cell| format!("<{tag}>{}</{tag}>", escape(cell))).collect();
+        format!("<tr>{}</tr>", cells.join(""))
     };
     let mut html = format!("<div class=\"wide\"><table>{}", cells("th", &mut header.iter().copied()));
     for row in rows {

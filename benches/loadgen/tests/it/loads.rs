@@ -50,7 +50,7 @@ fn a_closed_loop_keeps_so_many_under_way() {
 fn a_stall_of_the_server_is_in_the_latency_of_all_it_delays() {
     // The server holds every request for half a second, once: a generator that waits for answers would see it in 8 requests.
     let started: Arc<Mutex<Option<Instant>>> = Arc::default();
-    let stall = (Duration::from_millis(500), Duration::from_millis(1000));
+    let stall = (Duration::from_millis(500), Duration::from_secs(1));
     let (address, _) = serve(move |_| {
         let since = started.lock().get_or_insert_with(Instant::now).elapsed();
         if since >= stall.0 && since < stall.1 {
