@@ -26,6 +26,7 @@ fn arrows() -> Result<()> {
         ("engine", &["server", "actix-web"][..]),
         ("server", &[][..]),
         ("fuzz", &[][..]),
+        ("loadgen", &["engine", "server", "actix-web"][..]),
         ("models", &["engine", "server"][..]),
         ("kernels", &["contract", "engine", "server"][..]),
     ] {
