@@ -3,6 +3,7 @@
 //! Everything runs in the `release` profile, because burn is slow to compile and slow to run without optimisation: one
 //! profile for running, testing and measuring means one build of it.
 
+mod bench;
 mod check;
 mod conformance;
 mod picture;
@@ -23,6 +24,8 @@ commands:
   conformance   the protocols by their own clients, against the real binary; --json, --tensorflow, --only SCRIPT,
                 --triton COMMAND (the same cases against Triton), --no-default-features, --features NAMES
   check         formatting, lints, the house's arrows (which crate may depend on which), file sizes
+  bench serve   the figures of the request path, into benches/results; --only ROW,…, --quick, --pairs N, --out FOLDER, and
+                --features NAMES, --no-default-features, or --built for what is built already
   picture [ARGS] run the demo and draw its report as docs/demo.svg
   ci            check, test, then conformance: what .ci/run calls
   help          this text
@@ -38,6 +41,7 @@ fn main() -> ExitCode {
         "test" => test::run(&rest),
         "check" => check::run(),
         "conformance" => conformance::run(&rest),
+        "bench" => bench::run(&rest),
         "picture" => picture::run(&rest),
         "ci" => {
             check::run().and_then(|()| test::run(&[])).and_then(|()| conformance::run(&["--tensorflow".to_owned()]))
@@ -68,6 +72,15 @@ fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
     command
+}
+
+/// Where cargo builds to.
+fn target_directory() -> Result<PathBuf> {
+    let metadata = cargo().args(["metadata", "--format-version", "1", "--no-deps"]).output()?;
+    let text = String::from_utf8_lossy(&metadata.stdout);
+    let target = text.split_once("\"target_directory\":\"").and_then(|(_, rest)| rest.split_once('"'));
+    let (target, _) = target.context("cargo metadata names no target directory")?;
+    Ok(PathBuf::from(target.replace("\\\\", "\\")))
 }
 
 /// Runs a command with its output shown; a failure names it.
