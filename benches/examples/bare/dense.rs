@@ -60,7 +60,9 @@ impl Net for Runner {
         row.clone_into(x);
         for (index, Layer { weights, bias }) in net.layers.iter().enumerate() {
             if index > 0 {
-                x.iter_mut().for_each(|value| *value = value.max(0.0));
+                for value in &mut *x {
+                    *value = value.max(0.0);
+                }
             }
             bias.clone_into(y);
             for (value, weights) in x.iter().zip(weights.chunks_exact(bias.len())) {
