@@ -32,6 +32,8 @@ enum Subcommands {
     Models(commands::models::Arguments),
     /// List the devices, and test what they compute
     Doctor(commands::doctor::Arguments),
+    /// Load a server and measure what its clients wait
+    Bench(commands::bench::Arguments),
 }
 
 /// Exit code for a wrong command line or wrong settings: `EX_USAGE` of sysexits.h.
@@ -78,6 +80,7 @@ fn run(command: Subcommands, matches: &ArgMatches) -> Result<(), commands::Failu
         Subcommands::Import(arguments) => commands::import::run(&arguments)?,
         Subcommands::Models(arguments) => commands::models::run(&arguments)?,
         Subcommands::Doctor(arguments) => commands::doctor::run(&arguments)?,
+        Subcommands::Bench(arguments) => commands::bench::run(&arguments)?,
     }
     Ok(())
 }
