@@ -26,6 +26,7 @@ fn arrows() -> Result<()> {
         ("engine", &["server", "actix-web"][..]),
         ("server", &[][..]),
         ("fuzz", &[][..]),
+        ("soak", &[][..]),
         ("models", &["engine", "server"][..]),
         ("kernels", &["contract", "engine", "server"][..]),
     ] {
@@ -49,7 +50,9 @@ fn arrows() -> Result<()> {
 
 fn file_sizes() -> Result<()> {
     let mut long = Vec::new();
-    for room in ["src", "engine", "kernels", "models", "server", "fuzz", "xtask", "benches", "examples", "tests"] {
+    for room in
+        ["src", "engine", "kernels", "models", "server", "fuzz", "soak", "xtask", "benches", "examples", "tests"]
+    {
         visit(&root().join(room), &mut long)?;
     }
     if !long.is_empty() {

@@ -26,8 +26,9 @@ commands:
   check         formatting, lints, the house's arrows (which crate may depend on which), file sizes
   bench serve   the figures of the request path, into benches/results; --only ROW,…, --quick, --pairs N, --out FOLDER, and
                 --features NAMES, --no-default-features, or --built for what is built already
+  soak [ARGS]   faults of every kind at once, from a seed: --seed N, --minutes M, --clients N, --json; 20 seconds when not said
   picture [ARGS] run the demo and draw its report as docs/demo.svg
-  ci            check, test, then conformance: what .ci/run calls
+  ci            check, test, conformance, then soak: what .ci/run calls
   help          this text
 
 ARGS go to `cargo test` or `cargo run`: `cargo xtask test -p engine` tests one room.
@@ -41,10 +42,12 @@ fn main() -> ExitCode {
         "test" => test::run(&rest),
         "check" => check::run(),
         "conformance" => conformance::run(&rest),
+        "soak" => soak(&rest),
         "bench" => bench::run(&rest),
         "picture" => picture::run(&rest),
         "ci" => {
-            check::run().and_then(|()| test::run(&[])).and_then(|()| conformance::run(&["--tensorflow".to_owned()]))
+            let conformance = || conformance::run(&["--tensorflow".to_owned()]);
+            check::run().and_then(|()| test::run(&[])).and_then(|()| conformance()).and_then(|()| soak(&[]))
         }
         "help" | "--help" | "-h" => {
             say(HELP);
@@ -59,6 +62,16 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Runs the soak, as `arguments` say or for a moment.
+fn soak(arguments: &[String]) -> Result<()> {
+    let mut command = cargo();
+    command.args(["run", "--release", "--package", "soak", "--"]);
+    if arguments.is_empty() {
+        command.args(["--seed", "1", "--minutes", "0.33"]);
+    }
+    show(command.args(arguments))
 }
 
 /// The workspace's root.

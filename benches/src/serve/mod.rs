@@ -8,6 +8,7 @@ mod bare_handler;
 mod loading;
 mod memory;
 mod nets;
+mod overload;
 mod pairs;
 mod peers;
 mod report;
@@ -82,6 +83,8 @@ enum Group {
     One,
     /// Deadlines, priorities and bounds against none.
     AllOn,
+    /// More load than a model can bear.
+    Overload,
     /// Another model comes and goes.
     Loading,
     /// Memory after many requests, loads and unloads.
@@ -104,6 +107,7 @@ impl Group {
             Self::Binary => "binary",
             Self::One => "one-connection",
             Self::AllOn => "all-on",
+            Self::Overload => "overload",
             Self::Loading => "loading",
             Self::Memory => "memory",
             Self::Mlserver => "mlserver",
@@ -121,6 +125,7 @@ impl Group {
             Self::Binary => bare_handler::binary(bench),
             Self::One => bare_handler::one_connection(bench),
             Self::AllOn => all_on::all_on(bench),
+            Self::Overload => overload::overload(bench),
             Self::Loading => loading::loading(bench),
             Self::Memory => memory::memory(bench),
             Self::Mlserver => peers::mlserver(bench),
@@ -142,13 +147,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             let outcome = Outcome::Failed(format!("{error:#}"));
             vec![bench.row(group.id(), ["the whole row", "–", "–"], None, outcome)]
         });
-        for row in rows {
+        for row in &rows {
             say(&row.line());
             if let Outcome::Failed(_) = row.outcome {
                 failed.push(row.id.clone());
             }
-            report.add(row)?;
         }
+        report.add(group.id(), rows)?;
     }
     say(&format!("\nwritten to {}", arguments.out.join("serve.md").display()));
     if !failed.is_empty() {

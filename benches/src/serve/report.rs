@@ -119,10 +119,10 @@ impl Report {
         self.machine.commit()
     }
 
-    /// Adds a row in place of its predecessor, and writes everything.
-    pub(crate) fn add(&mut self, row: Row) -> Result<()> {
-        self.rows.retain(|other| other.id != row.id);
-        self.rows.push(row);
+    /// Adds the rows of a group, whose ids begin with `group`, in place of their predecessors, and writes everything.
+    pub(crate) fn add(&mut self, group: &str, rows: Vec<Row>) -> Result<()> {
+        self.rows.retain(|other| !other.id.starts_with(group));
+        self.rows.extend(rows);
         let place = |row: &Row| self.order.iter().position(|id| row.id.starts_with(id)).unwrap_or(usize::MAX);
         self.rows.sort_by_key(place);
         let document = Document { what: WHAT, machine: &self.machine, rows: &self.rows };
@@ -230,10 +230,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let order = vec!["first", "second"];
         let mut report = Report::open(folder.path(), order.clone()).unwrap();
-        report.add(row("second", Outcome::Skipped("no | python".to_owned()))).unwrap();
-        report.add(row("first", measured(0.79))).unwrap();
+        report.add("second", vec![row("second", Outcome::Skipped("no | python".to_owned()))]).unwrap();
+        report.add("first", vec![row("first", measured(0.79)), row("first-p99", measured(0.9))]).unwrap();
         let mut report = Report::open(folder.path(), order).unwrap();
-        report.add(row("first", measured(0.81))).unwrap();
+        report.add("first", vec![row("first", measured(0.81))]).unwrap();
         let ids: Vec<_> = report.rows.iter().map(|row| row.id.as_str()).collect();
         assert_eq!(ids, ["first", "second"]);
         let text = fs_err::read_to_string(folder.path().join("serve.md")).unwrap();

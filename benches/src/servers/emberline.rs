@@ -1,7 +1,7 @@
 //! Our own server, started as a user would: import nets, serve them.
 
 use std::{
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
 };
@@ -22,13 +22,18 @@ pub(crate) struct Options<'a> {
     pub(crate) cpu: Option<usize>,
 }
 
+/// The program: `named`, or the one beside this program.
+pub(crate) fn binary(named: Option<&Path>) -> Result<PathBuf> {
+    match named {
+        Some(path) => Ok(path.to_path_buf()),
+        None => built("emberline", "cargo build --release"),
+    }
+}
+
 /// Imports the nets and serves them over HTTP on the CPU.
 pub(crate) fn start(options: &Options<'_>) -> Result<Running> {
     let Options { binary, nets, arguments, cpu } = options;
-    let binary = match binary {
-        Some(path) => path.to_path_buf(),
-        None => built("emberline", "cargo build --release")?,
-    };
+    let binary = self::binary(*binary)?;
     let home = TempDir::new()?;
     let ours = |mut command: Command| {
         command.env("EMBERLINE_HOME", home.path()).stdin(Stdio::null());
