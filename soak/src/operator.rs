@@ -31,7 +31,8 @@ struct Registered {
     held: bool,
 }
 
-/// Works until `until`; gives the number of changes. An error is a violation: a change that must succeed did not.
+/// Works until `until`; gives the number of changes. An error is a violation: a change that must succeed did not, or what
+/// serves is not what should.
 pub(crate) async fn work(world: &World, seed: u64, until: Instant) -> Result<u64> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     random.set_stream(u64::MAX);

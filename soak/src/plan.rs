@@ -6,6 +6,8 @@ use std::time::Duration;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+/// Numbers that rows hold: from 0 up to this.
+pub(crate) const NUMBERS: u16 = 1 << 12;
 /// Most rows of a request.
 const MOST_ROWS: usize = 20;
 
@@ -154,7 +156,7 @@ impl Plan {
         };
         let rows = if self.random.random_bool(0.7) { 1 } else { self.random.random_range(1..=MOST_ROWS) };
         // Few numbers, now and then, so that the cache and equal requests in flight have work.
-        let numbers = if self.random.random_bool(0.3) { 8 } else { u16::MAX };
+        let numbers = if self.random.random_bool(0.3) { 8 } else { NUMBERS };
         let rows = (0..rows).map(|_| self.random.random_range(0..numbers)).collect();
         let faults = [Fault::PanicsEncoding, Fault::PanicsAtOnce, Fault::PanicsLate, Fault::Fails];
         let faulty = self.random.random_bool(0.5);

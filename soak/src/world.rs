@@ -24,7 +24,7 @@ use tokio::runtime::Handle;
 
 use crate::{
     history::History,
-    plan::{Fault, Model},
+    plan::{Fault, Model, NUMBERS},
 };
 
 /// Longest time for a body to come: clients that stall are told so by then.
@@ -33,10 +33,9 @@ pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time of a batch of the slow model.
 const SLOW: u64 = 3_000;
-/// Offsets are multiples of this, above every number in a row, so that an answer names the version and the row.
-const STEP: u32 = 1 << 16;
-/// Offsets before they start anew: sums stay whole in FP32.
-const OFFSETS: u32 = 200;
+/// Offsets before they start anew. Offsets are multiples of [`NUMBERS`], so that an answer names the version and the row; the
+/// largest are still small enough for the self-test, whose tolerance is relative, to see that a golden answer is wrong by 1.
+const OFFSETS: u32 = 120;
 /// Time for what runs to end.
 const DRAIN: Duration = Duration::from_secs(15);
 
@@ -138,7 +137,7 @@ impl World {
         let offset = {
             let mut published = self.published.lock();
             *published += 1;
-            ((*published % OFFSETS) * STEP) as f32
+            ((*published % OFFSETS) * u32::from(NUMBERS)) as f32
         };
         let faulty = |fault: Fault| (model == Model::Faulty).then_some(fault.marker());
         let settings = FakeSettings {
@@ -212,7 +211,7 @@ impl World {
                 return Ok(Some(format!("{pending} requests are inside the gate of {deployment:?}")));
             }
         }
-        let metrics = self.engine.metrics(TextFormat::Prometheus)?;
+        let metrics = self.engine.metrics(TextFormat::Classic)?;
         let waiting = metrics.lines().filter(|line| {
             line.contains("device_queue_rows{") && line.rsplit(' ').next().is_some_and(|value| value != "0")
         });
