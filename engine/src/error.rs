@@ -60,6 +60,9 @@ pub enum Error {
     /// The request's time was over before its answer.
     #[error("deadline passed after {} ms", after.as_millis())]
     DeadlineExceeded { after: Duration },
+    /// The request asked for a cached answer or none, and there is none that it accepts.
+    #[error("expected a cached answer, as 'only-if-cached' asks, and none is held")]
+    NotCached,
     /// The server drains and takes no more requests.
     #[error("the server is shutting down")]
     ShuttingDown,

@@ -20,7 +20,7 @@ use engine::Engine;
 
 use crate::{
     grpc::{GrpcListener, GrpcServer},
-    http,
+    http::{self, Shared},
     logs::LogControl,
     settings::ServerSettings,
     state::State,
@@ -100,14 +100,17 @@ pub fn start_with_logs(
 }
 
 fn listen(settings: &ServerSettings, addresses: &[SocketAddr], state: Arc<State>) -> io::Result<(Server, SocketAddr)> {
-    let configure = http::configure(Arc::clone(&state));
+    let state = Shared::from(state);
+    let configure = http::configure(Shared::clone(&state));
     let mut server = HttpServer::new(move || {
-        let state = Arc::clone(&state);
-        let closing = move |request: ServiceRequest, service: &_| http::closing(Arc::clone(&state), request, service);
-        App::new().configure(configure.clone()).wrap_fn(closing)
+        let state = Shared::clone(&state);
+        let way = move |request: ServiceRequest, service: &_| http::way(&state, request, service);
+        App::new().configure(configure.clone()).wrap_fn(way)
     })
     .disable_signals()
     .tcp_nodelay(true)
+    // A client that closes its side has gone: its request is dropped, and what waits of it is not computed.
+    .h1_allow_half_closed(false)
     .keep_alive(settings.keep_alive)
     .client_request_timeout(settings.head_timeout)
     .shutdown_timeout(whole_seconds(settings.shutdown_grace));
@@ -176,6 +179,7 @@ impl Running {
         let ((), grpc_ended) = tokio::join!(handle.stop(true), stop_grpc);
         state.engine.shutdown(grace.saturating_sub(started.elapsed())).await;
         state.tracer.close();
+        state.access.close();
         drop(state);
         match thread.join() {
             Ok(result) => result.and(grpc_ended),

@@ -124,9 +124,13 @@ impl ApiError {
         }
     }
 
-    /// The gRPC code: the HTTP status in gRPC's words, so that both protocols refuse alike.
+    /// The gRPC code: the HTTP status in gRPC's words, so that both protocols refuse alike. But no time was over where nothing
+    /// was cached.
     #[must_use]
     pub fn grpc_code(&self) -> Code {
+        if matches!(self, Self::Engine(engine::Error::NotCached)) {
+            return Code::FailedPrecondition;
+        }
         match self.answer().status {
             StatusCode::BAD_REQUEST => Code::InvalidArgument,
             StatusCode::NOT_FOUND => Code::NotFound,
@@ -191,7 +195,8 @@ fn engine_answer(error: &engine::Error) -> Answer {
         Error::Overloaded { queued: _, limit: _, retry_after } | Error::TooLate { busy: _, left: _, retry_after } => {
             Answer::unavailable(*retry_after)
         }
-        Error::DeadlineExceeded { after: _ } => Answer::new(StatusCode::GATEWAY_TIMEOUT),
+        // RFC 9111 says so of the second.
+        Error::DeadlineExceeded { after: _ } | Error::NotCached => Answer::new(StatusCode::GATEWAY_TIMEOUT),
         // All of these pass: memory is free when other batches end, a lost device comes back with another process.
         Error::NotReady { .. }
         | Error::ShuttingDown

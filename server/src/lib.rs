@@ -2,7 +2,9 @@
 //!
 //! [`settings::ServerSettings`] says how, [`start`] serves an [`engine::Engine`], and [`Running::stop`] ends it.
 
+mod access;
 pub mod boot;
+mod cache_control;
 mod error;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;

@@ -11,6 +11,7 @@ use std::{
 use engine::{Engine, serve::Prediction};
 
 use crate::{
+    access::AccessLog,
     error::ApiError,
     logs::LogControl,
     settings::ServerSettings,
@@ -32,6 +33,8 @@ pub(crate) struct State {
     pub(crate) logs: Option<LogControl>,
     /// Writes down how requests went.
     pub(crate) tracer: Tracer,
+    /// Writes down what was asked and how it went.
+    pub(crate) access: AccessLog,
     draining: AtomicBool,
 }
 
@@ -45,6 +48,7 @@ impl State {
             shared_memory: SharedMemory::new(settings.shared_memory, max_body),
             logs,
             tracer: Tracer::new(settings.trace_dir.clone()),
+            access: AccessLog::new(settings),
             draining: AtomicBool::new(false),
         }
     }

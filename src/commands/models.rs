@@ -2,9 +2,12 @@
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use engine::registry::{ModelVersion, RegisteredModel, Registry, VersionSelector, parse_model_reference};
+use engine::{
+    registry::{ModelVersion, RegisteredModel, Registry, VersionSelector, parse_model_reference},
+    serve::ModelServing,
+};
 use serde::Serialize;
-use server::settings::StoreSettings;
+use server::settings::{StoreSettings, parse_duration};
 
 use crate::{
     home::{control_runtime, open_registry},
@@ -45,6 +48,17 @@ enum Command {
         #[arg(long, conflicts_with = "version")]
         remove: bool,
     },
+    /// Shows or changes how a model is served; what serves follows within about a second, without a reload.
+    Serving {
+        /// Model name.
+        name: String,
+        /// Sets a setting, such as instances=2, slo=5ms or cache_ttl=0; may be given several times.
+        #[arg(long, value_name = "KEY=VALUE")]
+        set: Vec<String>,
+        /// Leaves a setting to the process that serves; may be given several times.
+        #[arg(long, value_name = "KEY")]
+        unset: Vec<String>,
+    },
     /// Deletes a version, or a model with all its versions.
     Delete {
         /// NAME:VERSION, or NAME together with --all.
@@ -80,6 +94,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
                 let change = if version.is_some() { "alias set" } else { "alias removed" };
                 tell(arguments.json, &Change { model: name, change, version: *version, alias: Some(alias) })
             }
+            Command::Serving { name, set, unset } => serving(&registry, name, set, unset, arguments.json).await,
             Command::Delete { model, all } => delete(&registry, model, *all, arguments.json).await,
         }
     })
@@ -172,6 +187,52 @@ async fn show(registry: &Registry, reference: &str, json: bool) -> Result<()> {
     print(known.map(|(name, value)| format!("{name:<14} {value}")).collect::<Vec<_>>().join("\n"))
 }
 
+async fn serving(registry: &Registry, name: &str, set: &[String], unset: &[String], json: bool) -> Result<()> {
+    let mut settings = registry.model(name).await?.serving;
+    for assignment in set {
+        let Some((key, value)) = assignment.split_once('=') else {
+            anyhow::bail!("expected KEY=VALUE such as instances=2 behind --set, got '{assignment}'")
+        };
+        let (key, value) = serving_setting(key.trim(), value.trim())?;
+        settings.set(&key, Some(value))?;
+    }
+    for key in unset {
+        settings.set(&serving_name(key), None)?;
+    }
+    if !(set.is_empty() && unset.is_empty()) {
+        registry.set_serving(name, settings.clone()).await?;
+    }
+    if json {
+        return print_json(&settings);
+    }
+    let rows = serde_json::to_value(&settings)?;
+    let shown = |name: &str| match rows.get(name).and_then(serde_json::Value::as_u64) {
+        None => format!("{name:<20} as the process has it"),
+        Some(value) => format!("{name:<20} {value}"),
+    };
+    print(ModelServing::NAMES.map(shown).join("\n"))
+}
+
+/// The full name of a setting: that of a time may go without its unit.
+fn serving_name(key: &str) -> String {
+    let timed = format!("{key}_us");
+    if ModelServing::NAMES.contains(&timed.as_str()) { timed } else { key.to_owned() }
+}
+
+/// A setting with its value: a whole number, or for a time that is named without its unit a duration.
+fn serving_setting(key: &str, value: &str) -> Result<(String, u64)> {
+    let name = serving_name(key);
+    if name != key {
+        let time = parse_duration(value).map_err(|error| anyhow::anyhow!("{key}: {error}"))?;
+        return Ok((name, u64::try_from(time.as_micros())?));
+    }
+    // An unknown name is told before its value.
+    ModelServing::default().set(key, None)?;
+    let number = value.parse().ok().filter(|_| value.bytes().all(|byte| byte.is_ascii_digit()));
+    let number = number.ok_or_else(|| anyhow::anyhow!("expected a whole number as {key}, got '{value}'"))?;
+    Ok((name, number))
+}
+
 async fn delete(registry: &Registry, reference: &str, all: bool, json: bool) -> Result<()> {
     let (name, selector) = parse_model_reference(reference)?;
     match (selector, all) {
@@ -199,4 +260,25 @@ fn tell(json: bool, change: &Change<'_>) -> Result<()> {
     let version = change.version.map_or_else(String::new, |version| format!(" version {version}"));
     let alias = change.alias.map_or_else(String::new, |alias| format!(" '{alias}'"));
     print(format!("{}{version}: {}{alias}", change.model, change.change))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_durations_and_the_rest_whole_numbers() {
+        let read = |key: &str, value: &str| serving_setting(key, value).map_err(|error| error.to_string());
+        assert_eq!(read("slo", "5ms"), Ok(("slo_us".to_owned(), 5000)));
+        assert_eq!(read("slo_us", "5000"), Ok(("slo_us".to_owned(), 5000)));
+        assert_eq!(read("cache_ttl", "0"), Ok(("cache_ttl_us".to_owned(), 0)));
+        assert_eq!(read("instances", "2"), Ok(("instances".to_owned(), 2)));
+        assert_eq!(read("instances", "+2").unwrap_err(), "expected a whole number as instances, got '+2'");
+        assert!(read("slo", "5").unwrap_err().starts_with("slo: expected a duration such as"));
+        assert!(read("slow", "5").unwrap_err().starts_with("expected one of the settings max_batch_rows, "));
+        for name in ModelServing::NAMES {
+            let short = name.trim_end_matches("_us");
+            assert_eq!(serving_name(short), name);
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::{path::Path, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Device, InputError, OpenError, RowBlock, RunError, Signature, Tensor};
+use crate::{AlignedBuffer, Device, InputError, OpenError, RowBlock, RunError, Signature, Tensor};
 
 /// Opens saved models of the kinds it knows.
 pub trait Format: Send + Sync {
@@ -55,6 +55,11 @@ pub trait Model: Send + Sync {
     /// [`RunError`] when the device has no room or is gone.
     fn place(&self, device: &Device) -> Result<Box<dyn Replica>, RunError>;
 
+    /// The model as any thread may run it, when a CPU answers it in microseconds; the executor's replica gives the same answers.
+    fn direct(&self) -> Option<&dyn Direct> {
+        None
+    }
+
     /// A few inputs with the answers that the model gave when it was saved, run before it takes traffic.
     fn golden(&self) -> Option<&Golden> {
         None
@@ -84,6 +89,16 @@ pub trait Replica {
 
     /// Memory held on the device.
     fn memory(&self) -> MemoryUse;
+}
+
+/// A model that any thread may run on the CPU, beside its replicas.
+pub trait Direct: Send + Sync {
+    /// Computes one output row per input row, the same bits as a replica on the CPU. `out` is reset first; `scratch` is the
+    /// calling thread's own, to be used as it likes.
+    ///
+    /// # Errors
+    /// [`RunError`] as for [`Replica::submit`].
+    fn run(&self, rows: &RowBlock, scratch: &mut AlignedBuffer, out: &mut RowBlock) -> Result<(), RunError>;
 }
 
 /// Names a batch that was submitted and not yet collected.

@@ -88,7 +88,9 @@ impl Engine {
     /// Takes whatever serves of a model out of service, and returns when its requests are answered.
     pub(super) async fn retire(&self, model: &str) {
         self.serving.set_aliases(model, BTreeMap::new());
-        for ServedVersion { version, state, device: _, memory: _, error: _ } in self.served(model).versions {
+        for ServedVersion { version, state, device: _, instances: _, memory: _, error: _ } in
+            self.served(model).versions
+        {
             // One that is loading cannot be stopped; whoever loads it looks at the hold behind it. And the model may be wanted
             // again by now.
             if state != VersionState::Loading && self.is_held(model) {
@@ -99,7 +101,9 @@ impl Engine {
 
     /// Waits for versions that are on their way out, which cannot come back before.
     async fn finish_unloading(&self, model: &str) {
-        for ServedVersion { version, state, device: _, memory: _, error: _ } in self.served(model).versions {
+        for ServedVersion { version, state, device: _, instances: _, memory: _, error: _ } in
+            self.served(model).versions
+        {
             if state == VersionState::Unloading {
                 self.unload_version(model, version).await;
             }

@@ -30,7 +30,7 @@ use crate::{
     features::FeatureStore,
     feedback::{Feedback, FeedbackSettings},
     jobs::{Jobs, JobsSettings},
-    monitor::{Monitor, TextFormat},
+    monitor::{Family, Monitor, TextFormat},
     registry::{Registry, RegistrySettings},
     serve::{Serving, ServingSettings},
 };
@@ -128,13 +128,14 @@ impl Engine {
         self.serving.device_failure()
     }
 
-    /// What every room counts, as text for Prometheus.
+    /// What every room counts, as text for Prometheus, with the families of the rooms above.
     ///
     /// # Errors
     /// As [`Monitor::prometheus`].
-    pub fn metrics(&self, format: TextFormat) -> Result<String> {
+    pub fn metrics(&self, format: TextFormat, above: Vec<Family>) -> Result<String> {
         let mut extra = self.serving.families();
         extra.extend(self.feedback.families());
+        extra.extend(above);
         self.monitor.prometheus(extra, format)
     }
 

@@ -10,7 +10,7 @@ use crate::{
     Error, Result,
     features::{FeatureRow, to_tensors},
     registry::VersionSelector,
-    serve::{Deployment, PredictRequest, Prediction},
+    serve::{CacheUse, Deployment, PredictRequest, Prediction},
 };
 
 impl Engine {
@@ -25,7 +25,7 @@ impl Engine {
         Ok(prediction)
     }
 
-    /// Predicts entities from their rows in feature view `view`.
+    /// Predicts entities from their rows in feature view `view`; `cache` is what the prediction cache may do.
     ///
     /// # Errors
     /// As [`Engine::predict`]; [`Error::UnknownView`]; [`Error::UnknownEntities`], naming all that have no row;
@@ -36,11 +36,12 @@ impl Engine {
         selector: VersionSelector,
         view: &str,
         ids: &[String],
+        cache: CacheUse,
     ) -> Result<Prediction> {
         // An unknown model is told before an unknown view, which usually bears its name.
         columns(&self.deployment(model, &selector)?)?;
         let rows = self.feature_rows(view, ids)?;
-        self.predict_columns(model, selector, &rows, Some(ids)).await
+        self.predict_columns(model, selector, &rows, Some(ids), cache).await
     }
 
     /// Predicts rows as they are: a value or null for each column of the model, and no others, so that a misspelt column
@@ -53,10 +54,11 @@ impl Engine {
         model: &str,
         selector: VersionSelector,
         rows: Vec<BTreeMap<String, Value>>,
+        cache: CacheUse,
     ) -> Result<Prediction> {
         let now = Utc::now();
         let rows: Vec<_> = rows.into_iter().map(|values| FeatureRow { values, updated_at: now }).collect();
-        self.predict_columns(model, selector, &rows, None).await
+        self.predict_columns(model, selector, &rows, None, cache).await
     }
 
     /// Predicts rows by the columns of the version that `selector` means now. Should that version go before it answered, the
@@ -67,6 +69,7 @@ impl Engine {
         selector: VersionSelector,
         rows: &[FeatureRow],
         entities: Option<&[String]>,
+        cache: CacheUse,
     ) -> Result<Prediction> {
         loop {
             let deployment = self.deployment(model, &selector)?;
@@ -79,7 +82,7 @@ impl Engine {
             let inputs = to_tensors(columns, rows)?;
             let pinned = VersionSelector::Version(deployment.version());
             match self
-                .predict(PredictRequest { selector: pinned, ..PredictRequest::new(model, inputs) }, entities)
+                .predict(PredictRequest { selector: pinned, cache, ..PredictRequest::new(model, inputs) }, entities)
                 .await
             {
                 Err(Error::UnknownVersion { .. } | Error::NotReady { .. })
@@ -124,7 +127,7 @@ impl Engine {
     /// Remembers the scores of an answer. An answer without its score output (it was not asked for), or of a model without
     /// a task, has nothing to be judged by.
     fn remember(&self, prediction: &Prediction, entities: Option<&[String]>) {
-        let Prediction { id, model, version, outputs, rows: _, cache: _, host } = prediction;
+        let Prediction { id, model, version, outputs, rows: _, cache: _, host, timing: _ } = prediction;
         let Some(task) = &host.signature().task else { return };
         let Some(score) = outputs.iter().find(|output| output.name() == task.score) else { return };
         if let Err(error) = self.feedback.record(id, model, *version, entities, task, score) {

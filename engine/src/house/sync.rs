@@ -1,7 +1,7 @@
 //! Keeping what serves in step with what is registered.
 //!
 //! Served are the versions that an alias names and the newest of each model. Each second the registry's generation is
-//! read, and when it moved: new versions are loaded first, then aliases move, then versions that are deleted, or neither
+//! read, and when it moved: settings of models are applied, new versions are loaded, then aliases move, then versions that are deleted, or neither
 //! newest nor named any more, are unloaded; a model that was taken out of service by hand ([`hold`](super::hold)) is left out.
 //! In this order an alias never moves to a version that cannot answer yet, and no
 //! request falls between an old version and its successor.
@@ -112,6 +112,10 @@ impl Engine {
     }
 
     pub(super) async fn refresh_model(&self, model: &RegisteredModel) {
+        // What another build wrote may be more than this one takes.
+        if let Err(error) = self.serving.configure(&model.name, &model.serving).await {
+            tracing::warn!(model = model.name, %error, "serving settings not taken; those before stay");
+        }
         let wanted = wanted(model);
         for version in model.versions.iter().rev().filter(|version| wanted.contains(&version.version)) {
             if self.is_held(&model.name) {
@@ -136,6 +140,7 @@ impl Engine {
 
     async fn drop_deleted(&self, registered: &[RegisteredModel]) {
         let catalogue = catalogue(registered);
+        self.serving.forget_settings(|model| catalogue.contains_key(model));
         for ServedModel { name, aliases: _, versions } in self.serving.models() {
             let known = catalogue.get(&name);
             if known.is_none() {

@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     feedback::FeedbackKey,
     registry::VersionSelector,
-    serve::{PredictRequest, VersionState},
+    serve::{CacheUse, PredictRequest, VersionState},
     testing::{FakeFormat, FakeModel, FakeSettings},
 };
 
@@ -148,10 +148,11 @@ async fn entities_and_rows_get_the_answer_of_their_tensor() {
     ];
     assert_eq!(house.engine.put_features("wines", features.clone()).await.unwrap(), 2);
     let ids = ["b".to_owned(), "a".to_owned()];
-    let by_entity = house.engine.predict_entities("sum", VersionSelector::Default, "wines", &ids).await.unwrap();
+    let by_entity =
+        house.engine.predict_entities("sum", VersionSelector::Default, "wines", &ids, CacheUse::FULL).await.unwrap();
     assert_eq!(by_entity.outputs[0].values::<f32>(), Some([4.5, 4.0].as_slice()));
     let rows: Vec<_> = features.into_iter().map(|(_, row)| row).rev().collect();
-    let by_row = house.engine.predict_rows("sum", VersionSelector::Default, rows).await.unwrap();
+    let by_row = house.engine.predict_rows("sum", VersionSelector::Default, rows, CacheUse::FULL).await.unwrap();
     assert_eq!(by_row.outputs[0], by_entity.outputs[0]);
 
     let scored =
@@ -162,11 +163,16 @@ async fn entities_and_rows_get_the_answer_of_their_tensor() {
 
     let unknown = house
         .engine
-        .predict_entities("sum", VersionSelector::Default, "wines", &["a".to_owned(), "z".to_owned()])
+        .predict_entities("sum", VersionSelector::Default, "wines", &["a".to_owned(), "z".to_owned()], CacheUse::FULL)
         .await;
     assert!(matches!(unknown, Err(Error::UnknownEntities { ids, .. }) if ids == ["z"]));
     let message = |row| async {
-        house.engine.predict_rows("sum", VersionSelector::Default, vec![row]).await.unwrap_err().to_string()
+        house
+            .engine
+            .predict_rows("sum", VersionSelector::Default, vec![row], CacheUse::FULL)
+            .await
+            .unwrap_err()
+            .to_string()
     };
     let short = BTreeMap::from([("x0".to_owned(), Value::Null)]);
     assert_eq!(message(short).await, "row 0: expected a numeric value or null for column 'x1', got none");
@@ -183,7 +189,7 @@ async fn an_answer_without_its_score_is_not_remembered() {
     let input = Tensor::from_values("features", vec![1, 2], &[1_f32, 2.]).unwrap();
     let request = PredictRequest { outputs: vec!["twice".to_owned()], ..PredictRequest::new("sum", vec![input]) };
     let prediction = house.engine.predict(request, None).await.unwrap();
-    let label = house.engine.feedback.label(&FeedbackKey::Prediction(prediction.id), &Value::Int(1));
+    let label = house.engine.feedback.label(&FeedbackKey::Prediction(prediction.id.to_string()), &Value::Int(1));
     assert!(matches!(label, Err(Error::UnknownPrediction { .. })));
 }
 
@@ -259,8 +265,7 @@ async fn unloading_and_loading_one_model_loses_no_request_of_another() {
         let (mut answered, mut refused) = (0, 0);
         while !there.load(std::sync::atomic::Ordering::Relaxed) {
             let input = FakeModel::with_offset(0.0).input(&[1.0, 2.0]).unwrap();
-            let request =
-                PredictRequest { cache: crate::serve::CacheUse::NONE, ..PredictRequest::new("other", vec![input]) };
+            let request = PredictRequest { cache: CacheUse::NONE, ..PredictRequest::new("other", vec![input]) };
             match engine.predict(request, None).await {
                 Ok(prediction) => {
                     assert_eq!(prediction.outputs[0].values::<f32>().unwrap(), [3.0]);
@@ -330,4 +335,25 @@ async fn an_unload_that_nobody_waits_for_is_done() {
     }
     house.engine.load("sum").await.unwrap();
     assert_eq!(house.ask(VersionSelector::Default).await.unwrap(), (1, 4.0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn serving_settings_reach_what_serves_without_a_reload() {
+    let house = House::open().await;
+    house.publish_offset(10.).await;
+    house.engine.refresh().await.unwrap();
+    let settings = crate::serve::ModelServing { instances: Some(2), priority_levels: Some(3), ..Default::default() };
+    house.engine.registry.set_serving("sum", settings.clone()).await.unwrap();
+    house.engine.refresh().await.unwrap();
+    let deployment = house.engine.deployment("sum", &VersionSelector::Default).unwrap();
+    assert_eq!((deployment.devices()[0].instances, deployment.settings().priority_levels), (2, 3));
+    assert_eq!(house.ask(VersionSelector::Default).await.unwrap(), (1, 13.0));
+    // So they do a version that is published later, and are gone with the model.
+    house.publish_offset(20.).await;
+    house.engine.refresh().await.unwrap();
+    assert_eq!(house.engine.deployment("sum", &VersionSelector::Version(2)).unwrap().devices()[0].instances, 2);
+    assert_eq!(house.engine.serving.model_settings("sum"), settings);
+    house.engine.registry.delete_model("sum").await.unwrap();
+    house.engine.refresh().await.unwrap();
+    assert_eq!(house.engine.serving.model_settings("sum"), crate::serve::ModelServing::default());
 }

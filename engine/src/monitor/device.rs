@@ -32,12 +32,11 @@ pub struct DeviceMonitor {
 
 impl DeviceMonitor {
     pub(super) fn new(device: &Device) -> Self {
-        Self {
-            device: device.to_string(),
-            name: device.name.clone(),
-            busy: Mutex::new(BusyTime::new(Instant::now())),
-            queue_rows: AtomicUsize::new(0),
-        }
+        Self::named(device.to_string(), device.name.clone())
+    }
+
+    pub(super) fn named(device: String, name: String) -> Self {
+        Self { device, name, busy: Mutex::new(BusyTime::new(Instant::now())), queue_rows: AtomicUsize::new(0) }
     }
 
     /// Records that the device worked for `duration`, until now.

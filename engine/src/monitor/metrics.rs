@@ -152,10 +152,22 @@ Own {
         "Requests not answered, by reason: rejected, canceled, backend or other.";
     CACHE_REQUESTS: Counter "cache_requests" ["model", "version", "result"] "requests"
         "Requests answered, by what the cache had to do with them: hit, miss or off.";
+    CACHE_HIT_RATIO: Gauge "cache_hit_ratio" ["model", "version"] "0 to 1"
+        "Requests that the cache answered, of those that asked it, since the version was loaded.";
+    CACHE_ENTRIES: Gauge "cache_entries" [] "answers" "Answers that the prediction cache holds.";
+    CACHE_BYTES: Gauge "cache_bytes" [] "bytes" "Memory that they take, reckoned.";
+    CACHE_CAPACITY: Gauge "cache_capacity_bytes" [] "bytes" "Memory that they may take.";
+    CACHE_COALESCED: Counter "cache_coalesced" [] "requests"
+        "Requests that got the answer of an equal one that was under way; they are hits as well.";
+    CACHE_CONTENDED: Counter "cache_contended" ["operation"] "operations"
+        "Times that a lock of the cache was taken, which nobody waits for, by operation: a look_up or a join then computed, an insert was left out.";
+    CACHE_EXPIRED: Counter "cache_expired" [] "answers" "Look-ups that found an answer past its time to live.";
+    CACHE_EVICTED: Counter "cache_evicted" [] "answers" "Answers that went for want of room.";
+    CACHE_TOO_LARGE: Counter "cache_too_large" [] "requests" "Requests and answers that were too large to be kept.";
     BATCH_ROWS: Histogram "batch_rows" ["model", "version"] "rows" "Rows of a batch, before padding.";
     PADDING_ROWS: Counter "padding_rows" ["model", "version"] "rows" "Rows added to batches to fill their bucket.";
     STAGE_DURATION: Histogram "stage_duration_seconds" ["model", "version", "stage"] "seconds"
-        "Time of an answered request in a stage: queue, batch, compute, output or total; cumulative buckets of the recorded histogram.";
+        "Time of an answered request in a stage: decode, cache, input, queue, batch, compute, output, encode or total; cumulative buckets of the recorded histogram.";
     STAGE_QUANTILE: Gauge "stage_duration_quantile_seconds" ["model", "version", "stage", "quantile"] "seconds"
         "Quantiles of an answered request's time in a stage since the version was loaded, to three digits.";
     DEVICE_BUSY: Counter "device_busy_seconds" ["device"] "seconds"
@@ -176,6 +188,8 @@ Own {
     GPU_MEMORY_TOTAL: Gauge "gpu_memory_total_bytes" ["gpu", "name"] "bytes" "GPU memory (NVML).";
     GPU_POWER: Gauge "gpu_power_watts" ["gpu", "name"] "watts" "Power the GPU draws (NVML).";
     GPU_TEMPERATURE: Gauge "gpu_temperature_celsius" ["gpu", "name"] "degrees Celsius" "Temperature of the GPU's die (NVML).";
+    ACCESS_LOG_DROPPED: Counter "access_log_dropped" ["log"] "lines"
+        "Lines of the access and the payload log that were not written, because they came faster than that or the disk failed.";
     FEEDBACK_PREDICTIONS: Counter "feedback_predictions" ["model", "version"] "rows" "Predicted rows remembered for feedback.";
     FEEDBACK_LABELS: Counter "feedback_labels" ["model", "version"] "labels" "Labels scored against a remembered prediction.";
     FEEDBACK_LOSS: Gauge "feedback_loss" ["model", "version", "loss", "over"] "the loss's"

@@ -108,6 +108,19 @@ impl Monitor {
         Arc::clone(devices.entry(device.to_string()).or_insert_with(|| Arc::new(DeviceMonitor::new(device))))
     }
 
+    /// The recorder of executor thread `number` of a device: the device's own for the first one, and `NAME#NUMBER` for the
+    /// others, which a CPU has when a version has several replicas there.
+    #[must_use]
+    pub fn device_thread(&self, device: &Device, number: usize) -> Arc<DeviceMonitor> {
+        if number == 0 {
+            return self.device(device);
+        }
+        let key = format!("{device}#{number}");
+        let mut devices = self.inner.devices.write();
+        let made = || Arc::new(DeviceMonitor::named(key.clone(), device.name.clone()));
+        Arc::clone(devices.entry(key.clone()).or_insert_with(made))
+    }
+
     /// Time since this monitor was made.
     #[must_use]
     pub fn uptime(&self) -> Duration {

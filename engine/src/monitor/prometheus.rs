@@ -150,12 +150,13 @@ fn encode_value(metric: &mut MetricEncoder<'_>, kind: MetricKind, value: &Sample
     }
 }
 
-fn version_families(monitor: &Monitor) -> [Family; 8] {
+fn version_families(monitor: &Monitor) -> [Family; 9] {
     let mut families = [
         families::REQUESTS,
         families::REQUEST_ROWS,
         families::REQUEST_FAILURES,
         families::CACHE_REQUESTS,
+        families::CACHE_HIT_RATIO,
         families::BATCH_ROWS,
         families::PADDING_ROWS,
         families::STAGE_DURATION,
@@ -170,7 +171,7 @@ fn version_families(monitor: &Monitor) -> [Family; 8] {
 
 fn add_version(
     version: &VersionMonitor,
-    [requests, rows, failures, cache, batch_rows, padding, durations, quantiles]: &mut [Family; 8],
+    [requests, rows, failures, cache, hit_ratio, batch_rows, padding, durations, quantiles]: &mut [Family; 9],
 ) {
     let totals = version.read();
     let recording = &totals.recording;
@@ -186,6 +187,7 @@ fn add_version(
         CacheOutcome::ALL
             .map(|outcome| Sample::count(&[model, number, outcome.name()], recording.cache[outcome as usize])),
     );
+    hit_ratio.samples.extend(recording.hit_ratio().map(|ratio| Sample::number(&[model, number], ratio)));
     let buckets =
         recording.batch_sizes().map(|(bound, count)| (bound.map_or(f64::INFINITY, |rows| rows as f64), count));
     batch_rows.samples.push(Sample {

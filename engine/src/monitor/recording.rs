@@ -14,6 +14,12 @@ use super::latency::Latencies;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stage {
+    /// From the moment a request's bytes were there until they were tensors; absent for requests that came as tensors.
+    Decode,
+    /// Looking for the answer in the cache and keeping it, or waiting for an equal request in flight; absent past the cache.
+    Cache,
+    /// Turning the tensors into the model's own rows, on the request's own thread.
+    Input,
     /// From admission until its rows are taken into a batch.
     Queue,
     /// From then until the batch was joined and submitted to the device.
@@ -22,22 +28,38 @@ pub enum Stage {
     Compute,
     /// From then until the outputs were decoded, on the request's own thread.
     Output,
-    /// The whole request, from its inputs to its outputs, cached or not.
+    /// From the outputs until they were bytes for the client, remembering them for feedback included.
+    Encode,
+    /// The whole request, from its inputs to its outputs, cached or not: without decoding and encoding bytes.
     Total,
 }
 
 impl Stage {
     /// All stages, in the order of a request.
-    pub const ALL: [Self; 5] = [Self::Queue, Self::Batch, Self::Compute, Self::Output, Self::Total];
+    pub const ALL: [Self; 9] = [
+        Self::Decode,
+        Self::Cache,
+        Self::Input,
+        Self::Queue,
+        Self::Batch,
+        Self::Compute,
+        Self::Output,
+        Self::Encode,
+        Self::Total,
+    ];
 
     /// The name in reports and metrics.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Decode => "decode",
+            Self::Cache => "cache",
+            Self::Input => "input",
             Self::Queue => "queue",
             Self::Batch => "batch",
             Self::Compute => "compute",
             Self::Output => "output",
+            Self::Encode => "encode",
             Self::Total => "total",
         }
     }
@@ -103,6 +125,8 @@ impl CacheOutcome {
 /// What became of the time of a request that was computed. A request that was split has the sums over its batches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ComputeTimes {
+    /// [`Stage::Input`].
+    pub input: Duration,
     /// [`Stage::Queue`].
     pub queue: Duration,
     /// [`Stage::Batch`].
@@ -111,6 +135,8 @@ pub struct ComputeTimes {
     pub compute: Duration,
     /// [`Stage::Output`].
     pub output: Duration,
+    /// All of it, from the input tensors to the output tensors.
+    pub whole: Duration,
     /// Rows of the batch that held its last row, padding not counted.
     pub batch_rows: usize,
 }
@@ -120,9 +146,11 @@ pub struct ComputeTimes {
 pub struct Answered {
     /// Rows of the answer.
     pub rows: usize,
+    /// [`Stage::Decode`], if it came as bytes.
+    pub decode: Option<Duration>,
     /// What the cache had to do with it.
     pub cache: CacheOutcome,
-    /// Time of looking up, and of keeping what was computed; the whole time of waiting for an equal request in flight.
+    /// [`Stage::Cache`]. Time of looking up, and of keeping what was computed; the whole time of waiting for an equal request in flight.
     pub cache_time: Duration,
     /// Present when the answer was computed for this request.
     pub computed: Option<ComputeTimes>,
@@ -203,12 +231,20 @@ impl<C: Counter> Recording<C> {
 
     #[inline]
     pub(super) fn answered(&mut self, answered: &Answered) {
-        let Answered { rows, cache, cache_time, computed, total, ended } = *answered;
+        let Answered { rows, decode, cache, cache_time, computed, total, ended } = *answered;
         self.request(rows, cache);
         self.cache_ns[cache as usize] += nanos(cache_time);
         self.last = self.last.max(Some(ended));
         self.stage(Stage::Total, total);
-        if let Some(ComputeTimes { queue, batch, compute, output, batch_rows }) = computed {
+        if let Some(decode) = decode {
+            self.stage(Stage::Decode, decode);
+        }
+        match cache {
+            CacheOutcome::Hit | CacheOutcome::Miss => self.stage(Stage::Cache, cache_time),
+            CacheOutcome::Off => {}
+        }
+        if let Some(ComputeTimes { input, queue, batch, compute, output, whole: _, batch_rows }) = computed {
+            self.stage(Stage::Input, input);
             self.stage(Stage::Queue, queue);
             self.stage(Stage::Batch, batch);
             self.stage(Stage::Compute, compute);
@@ -292,6 +328,12 @@ impl Recording<u32> {
 }
 
 impl Recording<u64> {
+    /// Requests that the cache answered, as a fraction of those that asked it; none when there were none.
+    pub(super) fn hit_ratio(&self) -> Option<f64> {
+        let [hits, misses] = [CacheOutcome::Hit, CacheOutcome::Miss].map(|outcome| self.cache[outcome as usize]);
+        (hits + misses > 0).then(|| hits as f64 / (hits + misses) as f64)
+    }
+
     /// Adds what a thread recorded.
     pub(super) fn absorb(&mut self, thread: &Recording<u32>) {
         let Recording {
@@ -367,6 +409,7 @@ mod tests {
         let second = Duration::from_secs(1);
         recording.answered(&Answered {
             rows: 2,
+            decode: Some(second),
             cache: CacheOutcome::Hit,
             cache_time: second,
             computed: Some(ComputeTimes::default()),

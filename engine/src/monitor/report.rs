@@ -56,7 +56,7 @@ pub struct VersionReport {
 }
 
 /// Requests by what the cache had to do with them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CacheReport {
     /// Answered by it.
     pub hits: u64,
@@ -64,6 +64,8 @@ pub struct CacheReport {
     pub misses: u64,
     /// Not looked for.
     pub off: u64,
+    /// Hits as a fraction of hits and misses; absent before the first.
+    pub hit_ratio: Option<f64>,
 }
 
 /// How many batches were of about one size.
@@ -174,7 +176,7 @@ impl VersionMonitor {
                 .map(|reason| (reason, recording.failures[reason as usize]))
                 .filter(|(_, count)| *count > 0)
                 .collect(),
-            cache: CacheReport { hits, misses, off },
+            cache: CacheReport { hits, misses, off, hit_ratio: recording.hit_ratio() },
             batches: recording.batches,
             mean_batch_rows: ratio(recording.batch_rows, recording.batches),
             padding_fraction: ratio(recording.bucket_rows - recording.batch_rows, recording.bucket_rows),

@@ -2,7 +2,8 @@
 //! else here.
 //!
 //! Counted are requests since the version was loaded; its warming and its self-test are not. Our stages stand for
-//! Triton's: queue for queue, batch for `compute_input`, compute for `compute_infer`, output for `compute_output`. An
+//! Triton's: queue for queue, batch for `compute_input`, compute for `compute_infer`, output for `compute_output`. Decoding
+//! and encoding bytes is in none of them, nor in the time of success, and turning tensors into rows is in the latter alone. An
 //! answer from the cache has waited 0 ns in the queue and was not computed.
 
 use serde::{Deserialize, Serialize};

@@ -18,9 +18,17 @@ const US: fn(u64) -> Duration = Duration::from_micros;
 
 /// A request of `rows` rows that was computed in a batch of its own, each stage in `each`.
 fn computed(rows: usize, each: Duration) -> Answered {
-    let times = ComputeTimes { queue: each, batch: each, compute: each, output: each, batch_rows: rows };
+    let times = ComputeTimes {
+        input: each,
+        queue: each,
+        batch: each,
+        compute: each,
+        output: each,
+        whole: 5 * each,
+        batch_rows: rows,
+    };
     let (cache, cache_time, total) = (CacheOutcome::Miss, US(3), 5 * each);
-    Answered { rows, cache, cache_time, computed: Some(times), total, ended: Instant::now() }
+    Answered { rows, decode: Some(US(1)), cache, cache_time, computed: Some(times), total, ended: Instant::now() }
 }
 
 #[test]
@@ -86,7 +94,7 @@ fn reports_what_was_recorded() {
     assert_eq!((version.model.as_str(), version.version), ("wine", 3));
     assert_eq!((version.requests, version.rows), (2, 7));
     assert_eq!(version.failures, BTreeMap::from([(FailureReason::Rejected, 1)]));
-    assert_eq!(version.cache, CacheReport { hits: 1, misses: 1, off: 0 });
+    assert_eq!(version.cache, CacheReport { hits: 1, misses: 1, off: 0, hit_ratio: Some(0.5) });
     assert_eq!((version.batches, version.mean_batch_rows, version.padding_fraction), (2, 4.0, 4.0 / 12.0));
     let sizes: Vec<_> = version.batch_sizes.iter().map(|size| (size.up_to_rows, size.batches)).collect();
     assert_eq!(sizes, [(Some(4), 1), (Some(8), 1)]);
@@ -266,6 +274,7 @@ fn shows_prometheus_everything_in_the_table() {
         format!("emberline_request_failures_total{{{labels},reason=\"canceled\"}} 1"),
         format!("emberline_request_failures_total{{{labels},reason=\"backend\"}} 0"),
         format!("emberline_cache_requests_total{{{labels},result=\"hit\"}} 1"),
+        format!("emberline_cache_hit_ratio{{{labels}}} 1.0"),
         format!("emberline_padding_rows_total{{{labels}}} 1"),
         format!("emberline_batch_rows_bucket{{le=\"2.0\",{labels}}} 0"),
         format!("emberline_batch_rows_bucket{{le=\"4.0\",{labels}}} 1"),
@@ -286,7 +295,9 @@ fn shows_prometheus_everything_in_the_table() {
     let here = |metric: &&MetricInfo| {
         !metric.name.contains("gpu_")
             && !metric.name.starts_with("feedback_")
+            && !metric.name.starts_with("access_log_")
             && metric.name != "nv_inference_pending_request_count"
+            && (!metric.name.starts_with("cache_") || ["cache_requests", "cache_hit_ratio"].contains(&metric.name))
     };
     for metric in METRICS.iter().filter(here) {
         let (name, help, kind) = (metric.full_name(), metric.help, metric.kind.name());

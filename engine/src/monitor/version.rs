@@ -88,6 +88,12 @@ impl VersionMonitor {
         self.with_recording(|recording| recording.answered(answered));
     }
 
+    /// Records the [`Stage::Encode`](super::Stage::Encode) of a request that was answered before.
+    #[inline]
+    pub fn encoded(&self, duration: Duration) {
+        self.with_recording(|recording| recording.stage(super::Stage::Encode, duration));
+    }
+
     /// Records a request that was not answered, and how long it took to say so.
     #[inline]
     pub fn failed(&self, reason: FailureReason, time: Duration) {

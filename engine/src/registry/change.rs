@@ -6,9 +6,9 @@ use sqlx::{Row, SqliteConnection};
 
 use super::{
     Change, House, loose, now,
-    read::{require_model, require_version},
+    read::{require_model, require_version, serving_of},
 };
-use crate::{Error, Result};
+use crate::{Error, Result, serve::ModelServing};
 
 /// A history row to be written.
 pub(super) struct Entry<'a> {
@@ -17,20 +17,22 @@ pub(super) struct Entry<'a> {
     pub(super) version: Option<u32>,
     pub(super) previous_version: Option<u32>,
     pub(super) alias: Option<&'a str>,
+    /// Settings in JSON.
+    pub(super) serving: Option<&'a str>,
     pub(super) actor: Option<&'a str>,
 }
 
 impl<'a> Entry<'a> {
     /// A row without version and alias.
     pub(super) const fn new(model: &'a str, change: Change, actor: Option<&'a str>) -> Self {
-        Self { model, change, version: None, previous_version: None, alias: None, actor }
+        Self { model, change, version: None, previous_version: None, alias: None, serving: None, actor }
     }
 }
 
 /// Writes the history row of a change and moves the generation.
 pub(super) async fn record(connection: &mut SqliteConnection, entry: &Entry<'_>) -> Result<()> {
-    let insert = "INSERT INTO history (at, model, change, version, previous_version, alias, actor)
-                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    let insert = "INSERT INTO history (at, model, change, version, previous_version, alias, actor, serving)
+                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     sqlx::query(insert)
         .bind(now().timestamp_micros())
         .bind(entry.model)
@@ -39,6 +41,7 @@ pub(super) async fn record(connection: &mut SqliteConnection, entry: &Entry<'_>)
         .bind(entry.previous_version)
         .bind(entry.alias)
         .bind(entry.actor)
+        .bind(entry.serving)
         .execute(&mut *connection)
         .await?;
     sqlx::query("UPDATE registry SET generation = generation + 1").execute(connection).await?;
@@ -89,6 +92,32 @@ impl House {
         Ok(transaction.commit().await?)
     }
 
+    /// Says how the model is served.
+    pub(super) async fn set_serving(
+        self: Arc<Self>,
+        name: &str,
+        settings: &ModelServing,
+        actor: Option<&str>,
+    ) -> Result<()> {
+        let mut transaction = self.database.write().await?;
+        require_model(&mut transaction, name).await?;
+        if serving_of(&mut transaction, name).await? == *settings {
+            return Ok(());
+        }
+        let json = serde_json::to_string(settings)
+            .map_err(|error| Error::Internal(format!("settings of model '{name}' as JSON: {error}")))?;
+        if *settings == ModelServing::default() {
+            sqlx::query("DELETE FROM serving WHERE model = ?1").bind(name).execute(&mut *transaction).await?;
+        } else {
+            let upsert = "INSERT INTO serving (model, settings) VALUES (?1, ?2)
+                          ON CONFLICT (model) DO UPDATE SET settings = ?2";
+            sqlx::query(upsert).bind(name).bind(&json).execute(&mut *transaction).await?;
+        }
+        let entry = Entry { serving: Some(&json), ..Entry::new(name, Change::ServingSet, actor) };
+        record(&mut transaction, &entry).await?;
+        Ok(transaction.commit().await?)
+    }
+
     /// Deletes version number `version`, then its files.
     pub(super) async fn delete_version(self: Arc<Self>, name: &str, version: u32, actor: Option<&str>) -> Result<()> {
         let mut transaction = self.database.write().await?;
@@ -125,6 +154,8 @@ impl House {
         }
         let delete = "DELETE FROM versions WHERE model = ?1 RETURNING location";
         let locations: Vec<String> = sqlx::query_scalar(delete).bind(name).fetch_all(&mut *transaction).await?;
+        // Another model of this name is another model. One whose last version is deleted alone keeps them, as it keeps count.
+        sqlx::query("DELETE FROM serving WHERE model = ?1").bind(name).execute(&mut *transaction).await?;
         for location in &locations {
             loose::discard(&mut transaction, location).await?;
         }

@@ -24,7 +24,10 @@ const BEGIN_ATTEMPTS: u32 = 6;
 const READERS: u32 = 3;
 
 /// The embedded migrations, by number.
-const MIGRATIONS: [(i64, &str, &str); 1] = [(1, "registry", include_str!("migrations/0001_registry.sql"))];
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "registry", include_str!("migrations/0001_registry.sql")),
+    (2, "serving", include_str!("migrations/0002_serving.sql")),
+];
 
 /// The registry's database.
 pub(super) struct Database {

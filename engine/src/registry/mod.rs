@@ -38,7 +38,7 @@ pub use self::{
     selector::{VersionSelector, is_name, parse_model_reference},
     types::{Change, HistoryEntry, ModelVersion, RegisteredModel},
 };
-use crate::{Error, Result};
+use crate::{Error, Result, serve::ModelServing};
 
 /// The alias that is meant when a request names no version.
 pub const CHAMPION: &str = "champion";
@@ -174,6 +174,17 @@ impl Registry {
     pub async fn remove_alias(&self, name: &str, alias: &str) -> Result<()> {
         let (name, alias, actor) = (name.to_owned(), alias.to_owned(), self.actor.clone());
         self.run(async move |house| house.remove_alias(&name, &alias, actor.as_deref()).await).await
+    }
+
+    /// Says how model `name` is served from now on, whatever was said before; settings that leave everything to the process
+    /// are those of a model that has none. The same settings again change nothing.
+    ///
+    /// # Errors
+    /// [`Error::UnknownModel`], and [`Error::BadRequest`] for settings that cannot work.
+    pub async fn set_serving(&self, name: &str, settings: ModelServing) -> Result<()> {
+        settings.validate()?;
+        let (name, actor) = (name.to_owned(), self.actor.clone());
+        self.run(async move |house| house.set_serving(&name, &settings, actor.as_deref()).await).await
     }
 
     /// Deletes version number `version` of model `name` with its files. Its number is not given again.

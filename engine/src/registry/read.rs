@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
 use super::{CHAMPION, Change, HistoryEntry, House, ModelVersion, RegisteredModel, VersionSelector};
-use crate::{Error, Result};
+use crate::{Error, Result, serve::ModelServing};
 
 impl House {
     /// All models, by name.
@@ -17,8 +17,9 @@ impl House {
         let aliases = sqlx::query("SELECT model, alias, version FROM aliases").fetch_all(&mut *transaction).await?;
         let models =
             sqlx::query("SELECT name, created_at FROM models ORDER BY name").fetch_all(&mut *transaction).await?;
+        let serving = sqlx::query("SELECT model, settings FROM serving").fetch_all(&mut *transaction).await?;
         drop(transaction);
-        self.assemble(&models, &aliases, &versions)
+        self.assemble(&models, &aliases, &serving, &versions)
     }
 
     /// The model `name`.
@@ -30,17 +31,20 @@ impl House {
         let aliases = sqlx::query(select).bind(name).fetch_all(&mut *transaction).await?;
         let select = "SELECT name, created_at FROM models WHERE name = ?1";
         let models = sqlx::query(select).bind(name).fetch_all(&mut *transaction).await?;
+        let select = "SELECT model, settings FROM serving WHERE model = ?1";
+        let serving = sqlx::query(select).bind(name).fetch_all(&mut *transaction).await?;
         drop(transaction);
-        let model = self.assemble(&models, &aliases, &versions)?.pop();
+        let model = self.assemble(&models, &aliases, &serving, &versions)?.pop();
         model.ok_or_else(|| Error::UnknownModel { model: name.to_owned() })
     }
 
-    /// Joins rows of models with those of their versions and aliases. Models without a version are left out: they were
+    /// Joins rows of models with those of their versions, aliases and settings. Models without a version are left out: they were
     /// deleted, and their rows only keep count.
     fn assemble(
         &self,
         models: &[SqliteRow],
         aliases: &[SqliteRow],
+        serving: &[SqliteRow],
         versions: &[SqliteRow],
     ) -> Result<Vec<RegisteredModel>> {
         let mut versions_of: BTreeMap<String, Vec<ModelVersion>> = BTreeMap::new();
@@ -52,12 +56,19 @@ impl House {
         for row in aliases {
             aliases_of.entry(row.try_get("model")?).or_default().insert(row.try_get("alias")?, row.try_get("version")?);
         }
+        let mut serving_of: BTreeMap<String, ModelServing> = BTreeMap::new();
+        for row in serving {
+            let model: String = row.try_get("model")?;
+            serving_of.insert(model.clone(), serving_from(&model, row.try_get("settings")?)?);
+        }
         let mut registered = Vec::with_capacity(models.len());
         for row in models {
             let name: String = row.try_get("name")?;
             let Some(versions) = versions_of.remove(&name) else { continue };
             let aliases = aliases_of.remove(&name).unwrap_or_default();
-            registered.push(RegisteredModel { created_at: time(row.try_get("created_at")?)?, aliases, versions, name });
+            let serving = serving_of.remove(&name).unwrap_or_default();
+            let created_at = time(row.try_get("created_at")?)?;
+            registered.push(RegisteredModel { name, created_at, aliases, serving, versions });
         }
         Ok(registered)
     }
@@ -119,9 +130,12 @@ impl House {
 
 fn entry_from(row: &SqliteRow) -> Result<HistoryEntry> {
     let change: &str = row.try_get("change")?;
+    let model: String = row.try_get("model")?;
+    let serving: Option<&str> = row.try_get("serving")?;
     Ok(HistoryEntry {
         at: time(row.try_get("at")?)?,
-        model: row.try_get("model")?,
+        serving: serving.map(|json| serving_from(&model, json)).transpose()?,
+        model,
         change: Change::from_name(change).ok_or_else(|| {
             Error::Internal(format!("the history holds a change '{change}' that this build does not know"))
         })?,
@@ -130,6 +144,17 @@ fn entry_from(row: &SqliteRow) -> Result<HistoryEntry> {
         alias: row.try_get("alias")?,
         actor: row.try_get("actor")?,
     })
+}
+
+/// How model `name` is served.
+pub(super) async fn serving_of(connection: &mut SqliteConnection, name: &str) -> Result<ModelServing> {
+    let select = "SELECT settings FROM serving WHERE model = ?1";
+    let json: Option<String> = sqlx::query_scalar(select).bind(name).fetch_optional(connection).await?;
+    json.map_or_else(|| Ok(ModelServing::default()), |json| serving_from(name, &json))
+}
+
+fn serving_from(model: &str, json: &str) -> Result<ModelServing> {
+    serde_json::from_str(json).map_err(|error| Error::Internal(format!("serving settings of model '{model}': {error}")))
 }
 
 /// Fails unless model `name` has a version.

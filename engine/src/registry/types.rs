@@ -6,6 +6,8 @@ use chrono::{DateTime, Utc};
 use contract::VersionMetadata;
 use serde::{Deserialize, Serialize};
 
+use crate::serve::ModelServing;
+
 /// A model with its versions and aliases, as of one moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RegisteredModel {
@@ -15,6 +17,8 @@ pub struct RegisteredModel {
     pub created_at: DateTime<Utc>,
     /// Version numbers by alias.
     pub aliases: BTreeMap<String, u32>,
+    /// How it is served, where that differs from the settings of the process.
+    pub serving: ModelServing,
     /// Its versions, ascending; at least one.
     pub versions: Vec<ModelVersion>,
 }
@@ -54,6 +58,9 @@ pub struct HistoryEntry {
     pub previous_version: Option<u32>,
     /// The alias.
     pub alias: Option<String>,
+    /// How the model is served since, where that was changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serving: Option<ModelServing>,
     /// Who did it, where that is known.
     pub actor: Option<String>,
 }
@@ -68,6 +75,8 @@ pub enum Change {
     AliasSet,
     /// An alias was removed.
     AliasRemoved,
+    /// It was said how the model is served.
+    ServingSet,
     /// A version was deleted.
     VersionDeleted,
     /// A model was deleted with all its versions.
@@ -76,8 +85,14 @@ pub enum Change {
 
 impl Change {
     /// All kinds.
-    const ALL: [Self; 5] =
-        [Self::Published, Self::AliasSet, Self::AliasRemoved, Self::VersionDeleted, Self::ModelDeleted];
+    const ALL: [Self; 6] = [
+        Self::Published,
+        Self::AliasSet,
+        Self::AliasRemoved,
+        Self::ServingSet,
+        Self::VersionDeleted,
+        Self::ModelDeleted,
+    ];
 
     /// The name in the database and in JSON.
     #[must_use]
@@ -86,6 +101,7 @@ impl Change {
             Self::Published => "published",
             Self::AliasSet => "alias_set",
             Self::AliasRemoved => "alias_removed",
+            Self::ServingSet => "serving_set",
             Self::VersionDeleted => "version_deleted",
             Self::ModelDeleted => "model_deleted",
         }

@@ -3,34 +3,53 @@
 //!
 //! - An answer belongs to one load of one version at one revision: these are part of the key, and the request's exact
 //!   bytes are compared whole, so a stale or foreign answer cannot come out. Entries of a version that goes are removed.
-//! - An answer is never handed out past its time to live.
+//! - An answer is never handed out past the model's time to live, nor past the age that the request accepts (RFC 9111).
+//! - No request waits for a lock: locks are sharded, held for a map operation, and only tried, a few times in a row. Who still
+//!   finds one taken computes as if the answer were not there, or leaves its answer unkept; both are counted.
 //! - Equal requests wait for the first one, each with its own deadline (the caller puts a timeout around). When the first
 //!   one is cancelled or out of time, the next one computes; when the model itself refuses or fails, all that waited get
 //!   that failure, and nothing is kept.
-//! - Locks are sharded and held for a map operation, never while anything is computed.
+
+mod counts;
+mod flights;
+mod held;
+mod question;
 
 use std::{
     cell::RefCell,
-    hash::Hash,
+    hint,
+    pin::pin,
     sync::Arc,
+    thread,
     time::{Duration, Instant},
 };
 
-use contract::{InputError, RunError, Tensor};
-use quick_cache::{Equivalent, Weighter, sync::Cache};
+use quick_cache::{DefaultHashBuilder, OptionsBuilder, sync::Cache};
 
+pub use self::counts::CacheStatistics;
+use self::{
+    counts::Counts,
+    flights::{Flights, Refusal},
+    held::{Bytes, Evicted, Evictions, Held},
+    question::{Key, KeyRef},
+};
+pub(super) use self::{
+    held::Answer,
+    question::{Question, Terms},
+};
 use super::request::CacheStatus;
 use crate::{Error, Result};
 
-/// What an entry costs beside its key's and tensors' bytes: the map's slot, the counters of its two `Arc`s and the
-/// structures themselves.
-const ENTRY_OVERHEAD: u64 = 160;
-/// What a tensor costs beside its elements: the structure, its name and its shape.
-const TENSOR_OVERHEAD: u64 = 160;
 /// A key may take this part of the cache at most, so that a few huge requests cannot sweep it.
 const LARGEST_KEY_PART: u64 = 64;
 /// A thread keeps its key buffer up to this size between requests.
 const KEPT_BUFFER_BYTES: usize = 1 << 20;
+/// Shards for each core, so that two threads seldom want the same. A lock that is taken costs a computation.
+const SHARDS_PER_CORE: usize = 8;
+/// How often a lock is tried. One that is held by a thread that runs is free by then; one whose thread was stopped is not.
+const TRIES: usize = 4;
+/// Shards are not smaller, as no entry is larger than half a shard.
+const SMALLEST_SHARD: u64 = 1 << 20;
 
 thread_local! {
     /// The key of the request at hand, so that a hit allocates nothing.
@@ -40,138 +59,70 @@ thread_local! {
 /// Tells the time; tests turn it by hand.
 pub(super) type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
 
-/// What decides an answer.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Question<'a> {
-    /// The load of a version; never used twice.
-    pub(super) deployment: u64,
-    /// The model's revision.
-    pub(super) revision: u64,
-    pub(super) wanted: &'a [String],
-    pub(super) inputs: &'a [Tensor],
-}
-
-impl Question<'_> {
-    /// Everything but deployment and revision, so that equal bytes mean equal requests.
-    fn write(&self, key: &mut Vec<u8>) {
-        let count = |key: &mut Vec<u8>, value: usize| key.extend_from_slice(&(value as u64).to_le_bytes());
-        count(key, self.wanted.len());
-        for name in self.wanted {
-            count(key, name.len());
-            key.extend_from_slice(name.as_bytes());
-        }
-        count(key, self.inputs.len());
-        for input in self.inputs {
-            input.append_key(key);
-        }
-    }
-}
-
-/// A question in the form that is kept.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Key {
-    deployment: u64,
-    revision: u64,
-    question: Arc<[u8]>,
-}
-
-/// A question in the form that is looked up; hashes as [`Key`] does, field by field.
-#[derive(Hash)]
-struct KeyRef<'a> {
-    deployment: u64,
-    revision: u64,
-    question: &'a [u8],
-}
-
-impl Equivalent<Key> for KeyRef<'_> {
-    fn equivalent(&self, key: &Key) -> bool {
-        self.deployment == key.deployment && self.revision == key.revision && *self.question == *key.question
-    }
-}
-
-/// The outputs of a request, shared by all equal ones.
-#[derive(Clone, Debug)]
-pub(super) struct Answer {
-    pub(super) outputs: Arc<[Tensor]>,
-    pub(super) rows: usize,
-}
-
-/// A failure that equal requests share, because it would be theirs too.
-#[derive(Clone, Debug)]
-enum Refusal {
-    Input(InputError),
-    Run(RunError),
-}
-
-/// What an equal request in flight came to.
-#[derive(Clone, Debug)]
-enum Outcome {
-    Answered {
-        answer: Answer,
-        made: Instant,
-    },
-    /// Told to those that waited, and removed at once.
-    Refused(Refusal),
-}
-
-#[derive(Clone)]
-struct Bytes;
-
-impl Weighter<Key, Outcome> for Bytes {
-    fn weight(&self, key: &Key, outcome: &Outcome) -> u64 {
-        let answer = match outcome {
-            Outcome::Answered { answer, made: _ } => {
-                answer.outputs.iter().map(|tensor| TENSOR_OVERHEAD + tensor_bytes(tensor)).sum()
-            }
-            Outcome::Refused(_) => 0,
-        };
-        ENTRY_OVERHEAD + key.question.len() as u64 + answer
-    }
-}
-
-fn tensor_bytes(tensor: &Tensor) -> u64 {
-    let elements = match tensor.strings() {
-        // The text and one offset each.
-        Some(strings) => strings.iter().map(|text| text.len() + size_of::<usize>()).sum(),
-        None => tensor.bytes().map_or(0, <[u8]>::len),
-    };
-    let validity = tensor.validity().map_or(0, |validity| size_of_val(validity.words()));
-    (elements + validity) as u64
-}
-
 /// What the cache knows about a question at once.
 #[derive(Debug)]
 pub(super) enum LookUp {
     /// The answer and its age.
     Hit(Answer, Duration),
-    /// Nothing that may be handed out; to be computed under this key.
-    Miss(Key),
-    /// The question is too large to be kept.
-    TooLarge,
+    /// Nothing that may be handed out; to be computed on these terms.
+    Miss(Miss),
+    /// To be computed past the cache: the request or the model does not want it, or the question is too large to be kept.
+    Past,
+}
+
+/// A question that the cache could not answer.
+#[derive(Clone, Debug)]
+pub(super) struct Miss {
+    key: Key,
+    terms: Terms,
 }
 
 pub(super) struct AnswerCache {
-    outcomes: Cache<Key, Outcome, Bytes>,
-    ttl: Duration,
+    answers: Cache<Key, Held, Bytes, DefaultHashBuilder, Evictions>,
+    flights: Flights,
+    hasher: DefaultHashBuilder,
+    counts: Counts,
     largest_key: usize,
+    largest_entry: u64,
     clock: Clock,
 }
 
 impl AnswerCache {
-    /// A cache of `bytes` bytes; none when size or time to live is zero.
-    pub(super) fn new(bytes: u64, ttl: Duration, clock: Clock) -> Option<Self> {
-        if bytes == 0 || ttl.is_zero() {
+    /// A cache of `bytes` bytes; none when that is zero.
+    pub(super) fn new(bytes: u64, clock: Clock) -> Option<Self> {
+        if bytes == 0 {
             return None;
         }
-        // Only sizes the ghost list and the shards; nothing is allocated for it ahead.
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        let shards = (cores * SHARDS_PER_CORE).next_power_of_two() as u64;
+        let shards = shards.min(bytes / SMALLEST_SHARD).max(1);
+        // Only sizes the list of ghosts; nothing is allocated for it ahead.
         let expected_entries = (bytes / 1024).clamp(64, 1 << 20);
-        let outcomes = Cache::with_weighter(usize::try_from(expected_entries).unwrap_or(64), bytes, Bytes);
-        let largest_key = usize::try_from((bytes / LARGEST_KEY_PART).max(4096)).unwrap_or(usize::MAX);
-        Some(Self { outcomes, ttl, largest_key, clock })
+        let options = OptionsBuilder::new()
+            // A power of two, so that it is not rounded up.
+            .shards(1 << shards.ilog2())
+            .estimated_items_capacity(usize::try_from(expected_entries).unwrap_or(64))
+            .weight_capacity(bytes)
+            .build()
+            .ok()?;
+        let answers = Cache::with_options(options, Bytes, DefaultHashBuilder::default(), Evictions);
+        Some(Self {
+            largest_key: usize::try_from((bytes / LARGEST_KEY_PART).max(4096)).unwrap_or(usize::MAX),
+            largest_entry: answers.shard_capacity() / 2,
+            answers,
+            flights: Flights::new(),
+            hasher: DefaultHashBuilder::default(),
+            counts: Counts::default(),
+            clock,
+        })
     }
 
-    /// Looks a question up without waiting for anybody's computation; a hit allocates nothing.
+    /// Looks a question up without waiting for anything; a hit allocates nothing and reads no clock.
     pub(super) fn look_up(&self, question: &Question<'_>) -> LookUp {
+        let Terms { cache, ttl, asked: _ } = question.terms;
+        if ttl.is_zero() || !(cache.read || cache.store) {
+            return LookUp::Past;
+        }
         KEY.with_borrow_mut(|buffer| {
             buffer.clear();
             question.write(buffer);
@@ -185,91 +136,142 @@ impl AnswerCache {
 
     fn look_up_bytes(&self, question: &Question<'_>, bytes: &[u8]) -> LookUp {
         if bytes.len() > self.largest_key {
-            return LookUp::TooLarge;
+            self.counts.too_large.add(1);
+            return LookUp::Past;
         }
-        let Question { deployment, revision, wanted: _, inputs: _ } = *question;
-        let key = KeyRef { deployment, revision, question: bytes };
-        match self.outcomes.get(&key) {
-            Some(Outcome::Answered { answer, made }) => match self.age(made) {
-                Some(age) => return LookUp::Hit(answer, age),
-                None => self.remove_dead(&key),
-            },
-            Some(Outcome::Refused(_)) => self.remove_dead(&key),
-            None => {}
+        let terms = question.terms;
+        let key = question.key(bytes, &self.hasher);
+        if terms.cache.read
+            && let Some((held, age)) = self.find(&key, &terms)
+        {
+            return LookUp::Hit(held.answer, age);
         }
-        LookUp::Miss(Key { deployment, revision, question: Arc::from(bytes) })
+        LookUp::Miss(Miss { key: key.kept(), terms })
     }
 
-    /// The answer to `key`: from the cache, from an equal request in flight, or else by `compute`.
+    /// An answer that is held and will do, and its age when it was asked for.
+    fn find(&self, key: &KeyRef<'_>, terms: &Terms) -> Option<(Held, Duration)> {
+        match tried(|| self.answers.try_get(key).ok()) {
+            Some(Some(held)) => {
+                let age = terms.age(held.made, terms.asked);
+                if age.is_none() && terms.asked.saturating_duration_since(held.made) >= terms.ttl {
+                    // It stays where it is: what is computed now takes its place.
+                    self.counts.expired.add(1);
+                }
+                age.map(|age| (held, age))
+            }
+            Some(None) => None,
+            None => {
+                self.counts.contended_look_ups.add(1);
+                None
+            }
+        }
+    }
+
+    /// The answer to what was missed: from an equal request in flight, or else by `compute`, and kept.
     ///
     /// # Errors
     /// What `compute` gives, here or for the equal request that was waited for.
     pub(super) async fn compute_once(
         &self,
-        key: &Key,
+        miss: &Miss,
         compute: impl Future<Output = Result<Answer>>,
     ) -> Result<(Answer, CacheStatus)> {
-        let guard = loop {
-            match self.outcomes.get_value_or_guard_async(key).await {
-                Ok(Outcome::Answered { answer, made }) => match self.age(made) {
-                    Some(age) => return Ok((answer, CacheStatus::Hit { age })),
-                    None => self.remove_dead(key),
-                },
-                Ok(Outcome::Refused(refusal)) => {
-                    return Err(match refusal {
-                        Refusal::Input(error) => Error::Input(error),
-                        Refusal::Run(error) => Error::Run(error),
-                    });
+        let Miss { key, terms } = miss;
+        let mut compute = pin!(compute);
+        let seat = if terms.cache.read && terms.cache.store {
+            let seat = self.flights.join(key);
+            self.counts.contended_joins.add(u64::from(seat.is_none()));
+            seat
+        } else {
+            None
+        };
+        let mut computed = false;
+        if let Some(seat) = seat {
+            let lead = async {
+                // The flight that answered this may have ended since the look-up.
+                if let Some((held, _age)) = self.find(&key.borrowed(), terms) {
+                    return Ok(Ok(held));
                 }
-                Err(guard) => break guard,
+                computed = true;
+                match compute.as_mut().await {
+                    Ok(answer) => Ok(Ok(self.keep(key, &answer))),
+                    Err(Error::Input(error)) => Ok(Err(Refusal::Input(error))),
+                    Err(Error::Run(error)) => Ok(Err(Refusal::Run(error))),
+                    // Out of time, overload and the like are this request's own.
+                    Err(own) => Err(own),
+                }
+            };
+            match seat.outcome(lead).await? {
+                Err(refusal) => return Err(refusal.clone().into()),
+                Ok(held) if computed => return Ok((held.answer.clone(), CacheStatus::Miss)),
+                Ok(held) => {
+                    if let Some(age) = terms.age(held.made, (self.clock)()) {
+                        self.counts.coalesced.add(1);
+                        return Ok((held.answer.clone(), CacheStatus::Hit { age }));
+                    }
+                }
             }
-        };
-        // From here on a return or a cancel drops the guard, and the next one that waits takes over.
-        let result = compute.await;
-        let outcome = match &result {
-            Ok(answer) => Outcome::Answered { answer: answer.clone(), made: (self.clock)() },
-            Err(Error::Input(error)) => Outcome::Refused(Refusal::Input(error.clone())),
-            Err(Error::Run(error)) => Outcome::Refused(Refusal::Run(error.clone())),
-            // Out of time, overload and the like are this request's own.
-            Err(_) => return result.map(|answer| (answer, CacheStatus::Miss)),
-        };
-        // Refused when the entry is too heavy; those that wait are told all the same.
-        let _kept = guard.insert(outcome);
-        if result.is_err() {
-            self.remove_dead(key);
         }
-        result.map(|answer| (answer, CacheStatus::Miss))
+        let answer = compute.await?;
+        if terms.cache.store {
+            self.keep(key, &answer);
+        }
+        Ok((answer, CacheStatus::Miss))
     }
 
-    /// Removes all entries of a deployment. None is added behind this when nobody uses the deployment any more.
-    pub(super) fn remove_deployment(&self, deployment: u64) {
-        self.outcomes.retain(|key, _outcome| key.deployment != deployment);
-    }
-
-    /// The age of an answer made at `made`; none when its time is over.
-    fn age(&self, made: Instant) -> Option<Duration> {
-        Some((self.clock)().saturating_duration_since(made)).filter(|age| *age < self.ttl)
-    }
-
-    /// Removes what may not be handed out, unless it was replaced meanwhile.
-    fn remove_dead<Q: Hash + Equivalent<Key>>(&self, key: &Q) {
-        self.outcomes.remove_if(key, |outcome| match outcome {
-            Outcome::Answered { answer: _, made } => self.age(*made).is_none(),
-            Outcome::Refused(_) => true,
+    /// Keeps an answer, unless it is too large or that would mean to wait.
+    fn keep(&self, key: &Key, answer: &Answer) -> Held {
+        let held = Held::new(key, answer, (self.clock)());
+        if held.weight() > self.largest_entry {
+            self.counts.too_large.add(1);
+            return held;
+        }
+        let (mut entry, mut evicted) = (Some((key.clone(), held.clone())), Evicted::default());
+        let inserted = tried(|| {
+            let (key, held) = entry.take()?;
+            entry = self.answers.try_insert_with_lifecycle(key, held, &mut evicted).err();
+            entry.is_none().then_some(())
         });
+        self.counts.contended_inserts.add(u64::from(inserted.is_none()));
+        self.counts.evicted.add(evicted.entries);
+        held
     }
 
-    /// Number of answers held.
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.outcomes.len()
+    /// Removes all entries of a deployment. None is added behind this when nobody uses the deployment any more. This waits
+    /// for locks, and requests go past a shard while it is walked through.
+    pub(super) fn remove_deployment(&self, deployment: u64) {
+        self.answers.retain(|key, _held| key.deployment != deployment);
     }
 
-    /// Bytes held.
-    #[cfg(test)]
-    pub(super) fn weight(&self) -> u64 {
-        self.outcomes.weight()
+    /// What it holds and did.
+    pub(super) fn statistics(&self) -> CacheStatistics {
+        let Counts { coalesced, contended_look_ups, contended_joins, contended_inserts, expired, evicted, too_large } =
+            &self.counts;
+        CacheStatistics {
+            entries: self.answers.len() as u64,
+            bytes: self.answers.weight(),
+            capacity_bytes: self.answers.capacity(),
+            coalesced: coalesced.get(),
+            contended_look_ups: contended_look_ups.get(),
+            contended_joins: contended_joins.get(),
+            contended_inserts: contended_inserts.get(),
+            expired: expired.get(),
+            evicted: evicted.get(),
+            too_large: too_large.get(),
+        }
     }
+}
+
+/// What `attempt` gives, if it gives anything at once or in a moment.
+fn tried<T>(mut attempt: impl FnMut() -> Option<T>) -> Option<T> {
+    (0..TRIES).find_map(|_| {
+        let got = attempt();
+        if got.is_none() {
+            hint::spin_loop();
+        }
+        got
+    })
 }
 
 #[cfg(test)]

@@ -1,14 +1,23 @@
 //! A version that serves, and what is shown of versions that serve or should.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
+use arc_swap::ArcSwap;
 use contract::{Device, MemoryUse, Model};
 use serde::{Serialize, Serializer};
 
-use super::{executor::Executor, gate::Gate};
+use super::{direct::DirectRuns, effective::EffectiveServing, gate::Gate, replicas::Replicas};
 use crate::monitor::{VersionMonitor, VersionStatistics};
 
-/// A version of a model, placed on a device and warm.
+/// A version of a model, placed on its devices and warm.
 ///
 /// Holding one keeps the host half alive. It does not keep the version serving: requests go through
 /// [`Serving::predict`](super::Serving::predict), which finds the version anew.
@@ -18,10 +27,14 @@ pub struct Deployment {
     pub(super) name: Arc<str>,
     pub(super) version: u32,
     pub(super) model: Arc<dyn Model>,
-    pub(super) executor: Arc<Executor>,
-    pub(super) memory: MemoryUse,
+    pub(super) replicas: Replicas,
+    pub(super) settings: ArcSwap<EffectiveServing>,
     pub(super) monitor: Arc<VersionMonitor>,
     pub(super) gate: Gate,
+    /// How it runs on its requests' own threads, if it can.
+    pub(super) direct: Option<DirectRuns>,
+    /// In microseconds.
+    pub(super) cache_ttl: AtomicU64,
 }
 
 impl Deployment {
@@ -43,16 +56,37 @@ impl Deployment {
         &self.model
     }
 
-    /// The device that holds it.
+    /// How it is served now.
     #[must_use]
-    pub fn device(&self) -> &Device {
-        self.executor.device()
+    pub fn settings(&self) -> Arc<EffectiveServing> {
+        self.settings.load_full()
     }
 
-    /// Memory it holds on the device.
+    /// The devices that hold it, in the order in which they came to.
     #[must_use]
-    pub const fn memory(&self) -> MemoryUse {
-        self.memory
+    pub fn devices(&self) -> Vec<DeviceShare> {
+        let mut shares: Vec<DeviceShare> = Vec::new();
+        for replica in self.replicas.taking().iter() {
+            let MemoryUse { weights, activations } = replica.memory;
+            let device = replica.executor().device();
+            if let Some(share) = shares.iter_mut().find(|share| share.device == *device) {
+                share.instances += 1;
+                share.memory.weights += weights;
+                share.memory.activations += activations;
+            } else {
+                shares.push(DeviceShare { device: device.clone(), instances: 1, memory: replica.memory });
+            }
+        }
+        shares
+    }
+
+    /// Memory it holds on all its devices.
+    #[must_use]
+    pub fn memory(&self) -> MemoryUse {
+        self.replicas.taking().iter().fold(MemoryUse::default(), |sum, replica| MemoryUse {
+            weights: sum.weights + replica.memory.weights,
+            activations: sum.activations + replica.memory.activations,
+        })
     }
 
     /// What happened to its requests since it was loaded.
@@ -67,21 +101,52 @@ impl Deployment {
         self.gate.inside()
     }
 
+    /// Longest age of a cached answer; zero when its answers are not cached.
+    #[must_use]
+    pub fn cache_ttl(&self) -> Duration {
+        Duration::from_micros(self.cache_ttl.load(Ordering::Relaxed))
+    }
+
+    /// Sets the longest age of a cached answer, those that are held included; zero turns the cache off for it.
+    pub fn set_cache_ttl(&self, ttl: Duration) {
+        self.cache_ttl.store(u64::try_from(ttl.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
     /// Whether it takes requests at this moment.
     #[must_use]
     pub fn state(&self) -> VersionState {
-        match self.executor.failure() {
-            _ if self.gate.is_closed() => VersionState::Unloading,
-            Some(error) => VersionState::Failed(error.to_string()),
-            None => VersionState::Ready,
+        if self.gate.is_closed() {
+            return VersionState::Unloading;
+        }
+        let replicas = self.replicas.taking();
+        let failures: Vec<_> = replicas.iter().filter_map(|replica| replica.executor().failure()).collect();
+        match failures.first() {
+            Some(error) if failures.len() == replicas.len() => VersionState::Failed(error.to_string()),
+            Some(_) | None => VersionState::Ready,
         }
     }
 }
 
 impl fmt::Debug for Deployment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Deployment({}:{} on {})", self.name, self.version, self.device())
+        write!(f, "Deployment({}:{} on {})", self.name, self.version, names(&self.devices()))
     }
+}
+
+/// What one device holds of a version.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeviceShare {
+    /// The device.
+    pub device: Device,
+    /// Replicas there.
+    pub instances: usize,
+    /// Memory that they hold there.
+    pub memory: MemoryUse,
+}
+
+/// The devices in their short form.
+pub(super) fn names(shares: &[DeviceShare]) -> String {
+    shares.iter().map(|share| share.device.to_string()).collect::<Vec<_>>().join(", ")
 }
 
 /// A request's pass through a deployment's gate: while it is held, the replica stays on its device.
@@ -164,9 +229,11 @@ pub struct ServedVersion {
     pub version: u32,
     /// Where it stands.
     pub state: VersionState,
-    /// The device that holds it, in its short form; absent unless it is placed.
+    /// The devices that hold it, in their short form; absent unless it is placed.
     pub device: Option<String>,
-    /// Memory it holds on the device.
+    /// Replicas that take requests.
+    pub instances: usize,
+    /// Memory it holds on its devices.
     pub memory: MemoryUse,
     /// Why it failed.
     pub error: Option<String>,

@@ -2,33 +2,37 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
+use arc_swap::ArcSwap;
 use contract::Model;
 use tokio::time::{timeout, timeout_at};
 
 use super::{
-    batcher::LaneShape,
     deployment::Deployment,
-    executor::Executor,
+    direct::DirectRuns,
     gate::Gate,
+    pool::Place,
+    replicas::Replicas,
     router::Slot,
-    selftest,
-    serving::{Inner, Run, Serving},
+    scaling::Version,
+    serving::{Inner, Serving},
 };
 use crate::{Error, Result};
 
-/// Time for the self-test, which queues with live requests.
-const SELF_TEST_TIMEOUT: Duration = Duration::from_mins(1);
 /// Time for the executors to end even when the grace is used up, so that those that still can tell who waits.
 const LEAST_STOP_TIME: Duration = Duration::from_millis(200);
 
 impl Serving {
     /// Brings a version into service: places it on the device with the fewest, warms each of its buckets between live
     /// batches, compares its answers with those it gave when it was saved, and then lets requests find it. Until then
-    /// nothing changes for anyone. A version that failed before may be loaded again.
+    /// nothing changes for anyone. A version that failed before may be loaded again. The other replicas that the model's
+    /// settings ask for are placed behind the first one, while that serves; those that find no room fail nothing.
     ///
     /// # Errors
     /// [`Error::Conflict`] when the version is here already, [`Error::Run`] when the device has no room or is gone,
@@ -38,7 +42,8 @@ impl Serving {
         if self.is_closing() {
             return Err(Error::ShuttingDown);
         }
-        let executor = self.choose_executor()?;
+        let place = self.first_place()?;
+        let device = place.executor().device().to_string();
         self.inner.router.change(model, |routes| match routes.versions.get(&version) {
             None | Some(Slot::Failed(_)) => {
                 routes.versions.insert(version, Slot::Loading);
@@ -48,17 +53,17 @@ impl Serving {
                 Err(Error::Conflict(format!("model '{model}' version {version} is here already")))
             }
         })?;
-        let id = self.inner.next_id.fetch_add(1, Ordering::Relaxed);
-        let mut attempt = Attempt { inner: &self.inner, executor: &executor, id, model, version, open: true };
-        match attempt.bring_up(loaded).await {
+        let mut attempt = Attempt { inner: &self.inner, model, version, open: true };
+        match attempt.bring_up(loaded, place).await {
             Ok(deployment) => {
                 attempt.open = false;
-                self.inner.set(model, version, Slot::Ready(Arc::new(deployment)));
-                tracing::info!(model, version, device = %executor.device(), "version loaded");
+                let deployment = Arc::new(deployment);
+                self.inner.set(model, version, Slot::Ready(Arc::clone(&deployment)));
+                tracing::info!(model, version, device, "version loaded");
+                self.inner.reconcile(&deployment).await;
                 Ok(())
             }
             Err(error) => {
-                executor.remove(id).await;
                 attempt.open = false;
                 self.inner.fail(model, version, error.to_string());
                 tracing::warn!(model, version, %error, "version not loaded");
@@ -107,7 +112,13 @@ impl Serving {
         let Some(deployment) = leaving else { return Ok(()) };
         deployment.gate.close();
         deployment.gate.closed_and_empty().await;
-        deployment.executor.remove(deployment.id).await;
+        {
+            let _one_at_a_time = deployment.replicas.changing.lock().await;
+            for replica in deployment.replicas.taking().iter() {
+                deployment.replicas.dismiss(replica);
+            }
+            deployment.replicas.finish().await;
+        }
         if let Some(cache) = &self.inner.cache {
             cache.remove_deployment(deployment.id);
         }
@@ -144,24 +155,16 @@ impl Serving {
             );
         }
         let left = until.saturating_duration_since(Instant::now()).max(LEAST_STOP_TIME);
-        let stops = futures::future::join_all(self.inner.executors.iter().map(|executor| executor.stop()));
+        let executors = self.inner.pool.executors();
+        let stops = futures::future::join_all(executors.iter().map(|executor| executor.stop()));
         if timeout(left, stops).await.is_err() {
             tracing::warn!("a device did not end in time");
         }
     }
 
-    /// The device with the fewest replicas; in turns among equals, since loads may begin at once.
-    fn choose_executor(&self) -> Result<Arc<Executor>> {
-        let executors = &self.inner.executors;
-        let first = self.inner.next_executor.fetch_add(1, Ordering::Relaxed) % executors.len();
-        let in_turn = executors.iter().cycle().skip(first).take(executors.len());
-        let usable = in_turn.filter(|executor| executor.failure().is_none());
-        usable.min_by_key(|executor| executor.replicas()).map(Arc::clone).ok_or_else(|| {
-            if self.is_closing() {
-                return Error::ShuttingDown;
-            }
-            self.device_failure().map_or_else(|| Error::Internal("there is no device".to_owned()), Error::Run)
-        })
+    /// A place for a version's first replica.
+    fn first_place(&self) -> Result<Place> {
+        self.inner.pool.reserve(&[]).map_err(|error| if self.is_closing() { Error::ShuttingDown } else { error })
     }
 }
 
@@ -198,56 +201,51 @@ impl Inner {
 /// A load under way, undone when it is dropped open.
 struct Attempt<'a> {
     inner: &'a Inner,
-    executor: &'a Arc<Executor>,
-    id: u64,
     model: &'a str,
     version: u32,
     open: bool,
 }
 
 impl Attempt<'_> {
-    async fn bring_up(&self, loaded: Arc<dyn Model>) -> Result<Deployment> {
-        let shape = LaneShape::new(loaded.buckets(), self.inner.settings.max_batch_rows)
-            .ok_or_else(|| self.self_test_error("expected at least one bucket above zero, got none".to_owned()))?;
-        let monitor = self.inner.monitor.version(self.model, self.version);
-        let memory = self.executor.place(self.id, Arc::clone(&loaded), shape, Arc::clone(&monitor)).await?;
-        self.self_test(loaded.as_ref()).await?;
-        // Statistics are those of requests: the self-test's batches are not counted, and warming was not either.
+    /// Places the first replica.
+    async fn bring_up(&self, loaded: Arc<dyn Model>, place: Place) -> Result<Deployment> {
+        let Self { inner, model, version, open: _ } = *self;
+        let monitor = inner.monitor.version(model, version);
+        let settings = inner.effective(model);
+        let direct = DirectRuns::new(loaded.as_ref(), place.executor().device());
+        let placed = Version {
+            name: model,
+            number: version,
+            model: &loaded,
+            settings: &settings,
+            monitor: &monitor,
+            direct: direct.as_ref(),
+        };
+        let replicas = Replicas::default();
+        replicas.add(inner.place(&placed, place).await?);
+        // Statistics are those of requests: the self-test's own runs are not counted.
         monitor.clear();
-        Ok(Deployment {
-            id: self.id,
-            name: Arc::from(self.model),
-            version: self.version,
+        let cache_ttl = settings.cache_ttl;
+        let deployment = Deployment {
+            id: inner.next_id.fetch_add(1, Ordering::Relaxed),
+            name: Arc::from(model),
+            version,
             model: loaded,
-            executor: Arc::clone(self.executor),
-            memory,
+            replicas,
+            settings: ArcSwap::from_pointee(settings),
             monitor,
             gate: Gate::default(),
-        })
-    }
-
-    /// Runs the golden inputs the way requests run.
-    async fn self_test(&self, loaded: &dyn Model) -> Result<()> {
-        let Some(golden) = loaded.golden() else { return Ok(()) };
-        let wanted: Vec<String> = golden.outputs.iter().map(|output| output.name().to_owned()).collect();
-        let deadline = Instant::now() + SELF_TEST_TIMEOUT;
-        let run = Run { executor: self.executor, lane: self.id, model: loaded };
-        let (answer, _times) = timeout_at(deadline.into(), run.answer(&golden.inputs, &wanted, deadline))
-            .await
-            .map_err(|_elapsed| Error::DeadlineExceeded { after: SELF_TEST_TIMEOUT })??;
-        selftest::compare(&golden.outputs, &answer.outputs, golden.tolerance)
-            .map_err(|reason| self.self_test_error(reason))
-    }
-
-    fn self_test_error(&self, reason: String) -> Error {
-        Error::SelfTest { model: self.model.to_owned(), version: self.version, reason }
+            direct,
+            cache_ttl: AtomicU64::new(0),
+        };
+        deployment.set_cache_ttl(cache_ttl);
+        Ok(deployment)
     }
 }
 
 impl Drop for Attempt<'_> {
     fn drop(&mut self) {
         if self.open {
-            self.executor.remove_later(self.id);
             self.inner.fail(self.model, self.version, "loading was cancelled".to_owned());
         }
     }

@@ -15,12 +15,18 @@
 mod batcher;
 mod cache;
 mod deployment;
+mod direct;
+mod effective;
 mod executor;
 mod gate;
 mod lifecycle;
 mod observe;
+mod pool;
+mod prediction_id;
+mod replicas;
 mod request;
 mod router;
+mod scaling;
 mod selftest;
 mod serving;
 mod settings;
@@ -28,8 +34,11 @@ mod settings;
 mod tests;
 
 pub use self::{
-    deployment::{Deployment, ServedModel, ServedVersion, VersionState},
-    request::{CacheStatus, CacheUse, PredictRequest, Prediction},
+    cache::CacheStatistics,
+    deployment::{Deployment, DeviceShare, ServedModel, ServedVersion, VersionState},
+    effective::EffectiveServing,
+    prediction_id::PredictionId,
+    request::{CacheStatus, CacheUse, PredictRequest, Prediction, Timing},
     serving::Serving,
     settings::{ModelServing, ServingSettings},
 };

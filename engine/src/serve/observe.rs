@@ -1,24 +1,12 @@
 //! Tells the monitor how each request ended, also when its caller went away.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
-use super::request::{CacheStatus, Prediction};
+use super::request::{CacheStatus, Prediction, Timing};
 use crate::{
     Error, Result,
-    monitor::{Answered, CacheOutcome, ComputeTimes, FailureReason, VersionMonitor},
+    monitor::{Answered, CacheOutcome, FailureReason, VersionMonitor},
 };
-
-/// What became of an answered request's time.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Times {
-    /// Looking for the answer in the cache, waiting for an equal request in flight, and keeping the answer.
-    pub(super) cache: Duration,
-    /// Set when it was computed for this request.
-    pub(super) computed: Option<ComputeTimes>,
-}
 
 /// A request under way. Dropped before it ended, it counts as canceled.
 pub(super) struct RequestObserver {
@@ -32,22 +20,24 @@ impl RequestObserver {
     }
 
     /// Records how the request ended.
-    pub(super) fn ended(mut self, result: Result<(Prediction, Times)>) -> Result<Prediction> {
-        let ended = Instant::now();
-        let total = ended - self.started;
-        let Some(monitor) = self.monitor.take() else { return result.map(|(prediction, _times)| prediction) };
+    pub(super) fn ended(mut self, result: Result<Prediction>) -> Result<Prediction> {
+        let Some(monitor) = self.monitor.take() else { return result };
         match result {
-            Ok((prediction, Times { cache: cache_time, computed })) => {
+            Ok(mut prediction) => {
+                let &Timing { decode, cache: cache_time, computed, total, ended, monitor: _ } = &prediction.timing;
+                let ended = ended.unwrap_or(self.started);
                 let cache = match prediction.cache {
                     CacheStatus::Hit { age: _ } => CacheOutcome::Hit,
                     CacheStatus::Miss => CacheOutcome::Miss,
                     CacheStatus::Off => CacheOutcome::Off,
                 };
-                monitor.answered(&Answered { rows: prediction.rows, cache, cache_time, computed, total, ended });
+                let rows = prediction.rows;
+                monitor.answered(&Answered { rows, decode, cache, cache_time, computed, total, ended });
+                prediction.timing.monitor = Some(monitor);
                 Ok(prediction)
             }
             Err(error) => {
-                monitor.failed(reason(&error), total);
+                monitor.failed(reason(&error), self.started.elapsed());
                 Err(error)
             }
         }
@@ -69,6 +59,7 @@ fn reason(error: &Error) -> FailureReason {
         | Error::Overloaded { queued: _, limit: _, retry_after: _ }
         | Error::TooLate { busy: _, left: _, retry_after: _ }
         | Error::NotReady { model: _, version: _, state: _ }
+        | Error::NotCached
         | Error::ShuttingDown => FailureReason::Rejected,
         Error::DeadlineExceeded { after: _ } => FailureReason::Canceled,
         Error::Run(_) => FailureReason::Backend,

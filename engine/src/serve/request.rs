@@ -1,10 +1,18 @@
 //! What goes into the serving engine and what comes out.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use contract::{Model, Tensor};
 
-use crate::registry::VersionSelector;
+use super::PredictionId;
+use crate::{
+    monitor::{ComputeTimes, VersionMonitor},
+    registry::VersionSelector,
+};
 
 /// A request for predictions, decoded.
 #[derive(Clone, Debug)]
@@ -19,11 +27,13 @@ pub struct PredictRequest {
     pub outputs: Vec<String>,
     /// Longest time to the answer; the settings' `request_timeout` when absent or longer than that.
     pub timeout: Option<Duration>,
-    /// Urgency: 1 is the most urgent level, larger numbers wait behind smaller ones, and what is beyond the model's last level
-    /// belongs to that; 0 is the model's default level.
+    /// Urgency: 1 is the most urgent level, larger numbers wait behind smaller ones; 0, and as in Triton what is beyond the
+    /// model's last level, is the model's default level.
     pub priority: u32,
     /// What the cache may do for it.
     pub cache: CacheUse,
+    /// When its bytes were there, if it came as bytes: decoding them took from then until the engine was asked.
+    pub received: Option<Instant>,
 }
 
 /// What the cache may do for a request (RFC 9111, `Cache-Control` of a request).
@@ -35,13 +45,15 @@ pub struct CacheUse {
     pub store: bool,
     /// Oldest answer that will do; none for the model's own time to live.
     pub max_age: Option<Duration>,
+    /// Whether an answer that is not held shall not be computed either ([`Error::NotCached`](crate::Error::NotCached)).
+    pub only_cached: bool,
 }
 
 impl CacheUse {
     /// Reads and keeps.
-    pub const FULL: Self = Self { read: true, store: true, max_age: None };
+    pub const FULL: Self = Self { read: true, store: true, max_age: None, only_cached: false };
     /// Goes past the cache.
-    pub const NONE: Self = Self { read: false, store: false, max_age: None };
+    pub const NONE: Self = Self { read: false, store: false, max_age: None, only_cached: false };
 }
 
 impl Default for CacheUse {
@@ -62,6 +74,7 @@ impl PredictRequest {
             timeout: None,
             priority: 0,
             cache: CacheUse::FULL,
+            received: None,
         }
     }
 }
@@ -69,8 +82,8 @@ impl PredictRequest {
 /// An answer. Row `i` of it is known as `id#i`.
 #[derive(Clone)]
 pub struct Prediction {
-    /// A fresh UUID (version 7) for every answer, cached or not.
-    pub id: String,
+    /// Fresh for every answer, cached or not.
+    pub id: PredictionId,
     /// The model that answered.
     pub model: Arc<str>,
     /// The version that answered.
@@ -83,11 +96,42 @@ pub struct Prediction {
     pub cache: CacheStatus,
     /// The host half that answered. It is here because the version may be out of service by now.
     pub host: Arc<dyn Model>,
+    /// What became of its time.
+    pub timing: Timing,
+}
+
+/// What became of an answered request's time.
+#[derive(Clone, Debug, Default)]
+pub struct Timing {
+    /// From the request's bytes to its tensors, if it came as bytes.
+    pub decode: Option<Duration>,
+    /// Looking for the answer in the cache and keeping it, or waiting for an equal request in flight; zero past the cache.
+    pub cache: Duration,
+    /// Set when it was computed for this request.
+    pub computed: Option<ComputeTimes>,
+    /// From the inputs to the outputs.
+    pub total: Duration,
+    /// When it was answered.
+    pub ended: Option<Instant>,
+    /// Where the rest of its time is recorded.
+    pub(super) monitor: Option<Arc<VersionMonitor>>,
+}
+
+impl Timing {
+    /// Records that the outputs are bytes now; gives the time that took from the moment they were there. Call it once.
+    #[expect(clippy::must_use_candidate, reason = "recording is what it is for")]
+    pub fn encoded(&self) -> Duration {
+        let duration = self.ended.map_or(Duration::ZERO, |ended| ended.elapsed());
+        if let Some(monitor) = &self.monitor {
+            monitor.encoded(duration);
+        }
+        duration
+    }
 }
 
 impl fmt::Debug for Prediction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, model, version, outputs, rows, cache, host: _ } = self;
+        let Self { id, model, version, outputs, rows, cache, host: _, timing: _ } = self;
         let mut shown = f.debug_struct("Prediction");
         shown.field("id", id).field("model", model).field("version", version);
         shown.field("outputs", outputs).field("rows", rows).field("cache", cache).finish_non_exhaustive()
@@ -102,7 +146,7 @@ pub enum CacheStatus {
         /// Time since it was computed.
         age: Duration,
     },
-    /// Computed for this request, and kept.
+    /// Computed for this request, and kept unless it is too large or another thread was at the same part of the cache.
     Miss,
     /// Computed for this request, past the cache: it is off, was not to be used, or the request is too large for it.
     Off,

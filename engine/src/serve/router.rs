@@ -12,7 +12,7 @@ use std::{
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use super::deployment::{Deployment, ServedModel, ServedVersion, VersionState};
+use super::deployment::{Deployment, ServedModel, ServedVersion, VersionState, names};
 use crate::{Error, Result, registry::VersionSelector};
 
 /// The alias that requests without a version mean.
@@ -98,10 +98,12 @@ impl ModelRoutes {
                 Slot::Ready(deployment) | Slot::Unloading(deployment) => Some(deployment),
                 Slot::Loading | Slot::Failed(_) => None,
             };
+            let devices = deployment.map(|deployment| deployment.devices());
             ServedVersion {
                 version: *version,
                 state,
-                device: deployment.map(|deployment| deployment.device().to_string()),
+                device: devices.as_deref().map(names).filter(|names| !names.is_empty()),
+                instances: devices.iter().flatten().map(|share| share.instances).sum(),
                 memory: deployment.map(|deployment| deployment.memory()).unwrap_or_default(),
                 error,
             }

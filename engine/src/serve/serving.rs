@@ -1,30 +1,36 @@
 //! The door of the serving engine, and a request's way through it. Loading and unloading are in [`super::lifecycle`].
 
 use std::{
+    collections::HashMap,
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use contract::{Device, InputError, Model, RowBlock, RunError, Tensor};
+use contract::{Cost, Device, InputError, Model, RowBlock, RunError, Tensor};
+use parking_lot::Mutex;
 use tokio::time::timeout_at;
 
 use super::{
-    batcher::{Computed, Failure, LaneId},
-    cache::{Answer, AnswerCache, LookUp, Question},
+    batcher::{Computed, Failure},
+    cache::{Answer, AnswerCache, CacheStatistics, LookUp, Question, Terms},
     deployment::{Deployment, Pass, ServedModel},
-    executor::{Executor, Refused, guarded},
-    observe::{RequestObserver, Times},
-    request::{CacheStatus, PredictRequest, Prediction},
+    direct::DirectRuns,
+    executor::{Refused, guarded},
+    observe::RequestObserver,
+    pool::Pool,
+    prediction_id::PredictionId,
+    replicas::{Replica, Replicas},
+    request::{CacheStatus, PredictRequest, Prediction, Timing},
     router::Router,
-    settings::ServingSettings,
+    settings::{ModelServing, ServingSettings},
 };
 use crate::{
     Error, Result,
-    monitor::{ComputeTimes, Family, Monitor, Sample, families},
+    monitor::{ComputeTimes, Family, Monitor, Sample, VersionMonitor, families},
     registry::VersionSelector,
 };
 
@@ -39,12 +45,12 @@ pub struct Serving {
 
 pub(super) struct Inner {
     pub(super) settings: ServingSettings,
-    pub(super) executors: Vec<Arc<Executor>>,
+    pub(super) pool: Pool,
+    pub(super) model_settings: Mutex<HashMap<String, ModelServing>>,
     pub(super) router: Router,
     pub(super) cache: Option<AnswerCache>,
     pub(super) monitor: Monitor,
     pub(super) next_id: AtomicU64,
-    pub(super) next_executor: AtomicUsize,
     pub(super) closing: AtomicBool,
 }
 
@@ -58,21 +64,17 @@ impl Serving {
         if devices.is_empty() {
             return Err(Error::BadRequest("expected at least one device to serve on, got none".to_owned()));
         }
-        let start = |device: Device| {
-            let observed = monitor.device(&device);
-            Executor::start(device, &settings, observed).map(Arc::new)
-        };
-        let executors = devices.into_iter().map(start).collect::<Result<Vec<_>>>()?;
-        let cache = AnswerCache::new(settings.cache_bytes, settings.cache_ttl, Arc::new(Instant::now));
+        let pool = Pool::new(settings.clone(), devices, monitor.clone())?;
+        let cache = AnswerCache::new(settings.cache_bytes, Arc::new(Instant::now));
         Ok(Self {
             inner: Arc::new(Inner {
                 settings,
-                executors,
+                pool,
+                model_settings: Mutex::default(),
                 router: Router::default(),
                 cache,
                 monitor,
                 next_id: AtomicU64::new(0),
-                next_executor: AtomicUsize::new(0),
                 closing: AtomicBool::new(false),
             }),
         })
@@ -90,7 +92,7 @@ impl Serving {
     /// [`Error::UnknownModel`], [`Error::UnknownVersion`], [`Error::UnknownAlias`] and [`Error::NotReady`] when nothing
     /// answers to the name; [`Error::Input`] when the inputs or wanted outputs do not fit; [`Error::BadRequest`] when it has
     /// more rows than the queue may hold; [`Error::Overloaded`] when the queue is full, [`Error::TooLate`] when it is too long for the deadline;
-    /// [`Error::DeadlineExceeded`] when its time is over; [`Error::Run`] when the model or device failed;
+    /// [`Error::DeadlineExceeded`] when its time is over; [`Error::NotCached`] when it shall not be computed; [`Error::Run`] when the model or device failed;
     /// [`Error::ShuttingDown`].
     pub async fn predict(&self, request: PredictRequest) -> Result<Prediction> {
         let started = Instant::now();
@@ -122,6 +124,12 @@ impl Serving {
         deployments
     }
 
+    /// What the prediction cache holds and did; none when it has no room.
+    #[must_use]
+    pub fn cache_statistics(&self) -> Option<CacheStatistics> {
+        self.inner.cache.as_ref().map(AnswerCache::statistics)
+    }
+
     /// The metric families that only the serving engine knows.
     #[must_use]
     pub fn families(&self) -> Vec<Family> {
@@ -129,7 +137,9 @@ impl Serving {
             let labels = [&*deployment.name, &deployment.version.to_string()];
             Sample::count(&labels, deployment.pending_requests() as u64)
         });
-        vec![families::NV_PENDING_REQUESTS.family(pending.collect())]
+        let mut all = vec![families::NV_PENDING_REQUESTS.family(pending.collect())];
+        all.extend(self.cache_statistics().iter().flat_map(CacheStatistics::families));
+        all
     }
 
     /// Whether requests are taken: it is not shutting down and every device is there.
@@ -141,7 +151,7 @@ impl Serving {
     /// Why a device can answer nothing any more. This stays until the process restarts.
     #[must_use]
     pub fn device_failure(&self) -> Option<RunError> {
-        self.inner.executors.iter().find_map(|executor| executor.failure())
+        self.inner.pool.failure()
     }
 
     /// Whether [`Serving::shutdown`] has begun.
@@ -163,56 +173,77 @@ impl Serving {
         }
     }
 
-    async fn answer(
-        &self,
-        deployment: &Deployment,
-        request: &PredictRequest,
-        started: Instant,
-    ) -> Result<(Prediction, Times)> {
-        let PredictRequest { model: _, selector: _, inputs, outputs: wanted, timeout, priority: _, cache: cache_use } =
-            request;
+    async fn answer(&self, deployment: &Deployment, request: &PredictRequest, started: Instant) -> Result<Prediction> {
+        let PredictRequest {
+            model: _,
+            selector: _,
+            inputs,
+            outputs: wanted,
+            timeout,
+            priority,
+            cache: cache_use,
+            received,
+        } = request;
         check_wanted(deployment.model.as_ref(), wanted)?;
-        let longest = self.inner.settings.request_timeout;
+        let (longest, priority) = {
+            let settings = deployment.settings.load();
+            (settings.request_timeout, settings.level(*priority))
+        };
         let timeout = timeout.map_or(longest, |timeout| timeout.min(longest));
         let deadline = started + timeout;
-        let run = Run { executor: &deployment.executor, lane: deployment.id, model: deployment.model.as_ref() };
+        let run = Run {
+            replicas: &deployment.replicas,
+            model: deployment.model.as_ref(),
+            priority,
+            direct: deployment.direct.as_ref().map(|direct| (direct, &*deployment.monitor)),
+        };
         let mut timed = None;
         let late = |_elapsed| Error::DeadlineExceeded { after: timeout };
 
-        let cache = self.inner.cache.as_ref().filter(|_| cache_use.read && cache_use.store);
-        let looked = cache.map(|_| Instant::now());
-        let (answer, status) = {
-            let computed = run.timed_answer(inputs, wanted, deadline, &mut timed);
-            match cache {
-                None => (timeout_at(deadline.into(), computed).await.map_err(late)??, CacheStatus::Off),
-                Some(cache) => {
-                    let revision = deployment.model.revision();
-                    match cache.look_up(&Question { deployment: deployment.id, revision, wanted, inputs }) {
-                        LookUp::Hit(answer, age) => (answer, CacheStatus::Hit { age }),
-                        LookUp::TooLarge => {
-                            (timeout_at(deadline.into(), computed).await.map_err(late)??, CacheStatus::Off)
-                        }
-                        LookUp::Miss(key) => {
-                            timeout_at(deadline.into(), cache.compute_once(&key, computed)).await.map_err(late)??
-                        }
-                    }
-                }
+        let looked = self.inner.cache.as_ref().map(|cache| (cache, Instant::now()));
+        let found = looked.map_or(LookUp::Past, |(cache, asked)| {
+            let terms = Terms { cache: *cache_use, ttl: deployment.cache_ttl(), asked };
+            let revision = deployment.model.revision();
+            cache.look_up(&Question { deployment: deployment.id, revision, wanted, inputs, terms })
+        });
+        let (answer, status) = match (found, looked) {
+            (LookUp::Hit(answer, age), _) => (answer, CacheStatus::Hit { age }),
+            (LookUp::Miss(_) | LookUp::Past, _) if cache_use.only_cached => return Err(Error::NotCached),
+            (LookUp::Miss(miss), Some((cache, _asked))) => {
+                let computed = run.timed_answer(inputs, wanted, deadline, &mut timed);
+                timeout_at(deadline.into(), cache.compute_once(&miss, computed)).await.map_err(late)??
+            }
+            (LookUp::Miss(_) | LookUp::Past, _) => {
+                let computed = run.timed_answer(inputs, wanted, deadline, &mut timed);
+                (timeout_at(deadline.into(), computed).await.map_err(late)??, CacheStatus::Off)
             }
         };
-        let (computed, computing) = timed.unzip();
-        let cache = looked.map_or(Duration::ZERO, |looked| looked.elapsed());
-        let times = Times { cache: cache.saturating_sub(computing.unwrap_or_default()), computed };
+        let ended = Instant::now();
+        let total = ended - started;
+        let timing = Timing {
+            decode: received.map(|received| started.saturating_duration_since(received)),
+            cache: match status {
+                CacheStatus::Off => Duration::ZERO,
+                CacheStatus::Hit { age: _ } | CacheStatus::Miss => {
+                    total.saturating_sub(timed.map_or(Duration::ZERO, |times| times.whole))
+                }
+            },
+            computed: timed,
+            total,
+            ended: Some(ended),
+            monitor: None,
+        };
         let Answer { outputs, rows } = answer;
-        let prediction = Prediction {
-            id: uuid::Uuid::now_v7().to_string(),
+        Ok(Prediction {
+            id: PredictionId::fresh(),
             model: Arc::clone(&deployment.name),
             version: deployment.version,
             outputs,
             rows,
             cache: status,
             host: Arc::clone(&deployment.model),
-        };
-        Ok((prediction, times))
+            timing,
+        })
     }
 }
 
@@ -231,25 +262,26 @@ fn check_wanted(model: &dyn Model, wanted: &[String]) -> Result<(), InputError> 
     }
 }
 
-/// A model on its device.
+/// A model on its devices.
 pub(super) struct Run<'a> {
-    pub(super) executor: &'a Executor,
-    pub(super) lane: LaneId,
+    pub(super) replicas: &'a Replicas,
     pub(super) model: &'a dyn Model,
+    pub(super) priority: u32,
+    /// How it runs past the executor, if it can.
+    pub(super) direct: Option<(&'a DirectRuns, &'a VersionMonitor)>,
 }
 
 impl Run<'_> {
-    /// As [`Run::answer`]; on success `timed` tells what became of the time, and how long it was in all.
+    /// As [`Run::answer`]; on success `timed` tells what became of the time.
     async fn timed_answer(
         &self,
         inputs: &[Tensor],
         wanted: &[String],
         deadline: Instant,
-        timed: &mut Option<(ComputeTimes, Duration)>,
+        timed: &mut Option<ComputeTimes>,
     ) -> Result<Answer> {
-        let began = Instant::now();
         let (answer, times) = self.answer(inputs, wanted, deadline).await?;
-        *timed = Some((times, began.elapsed()));
+        *timed = Some(times);
         Ok(answer)
     }
 
@@ -260,6 +292,7 @@ impl Run<'_> {
         wanted: &[String],
         deadline: Instant,
     ) -> Result<(Answer, ComputeTimes)> {
+        let began = Instant::now();
         let mut rows = RowBlock::default();
         let cost = guarded(|| Ok(self.model.encode(inputs, &mut rows)?)).map_err(unwrapped)?;
         if cost.rows != rows.rows() {
@@ -269,15 +302,39 @@ impl Run<'_> {
         if cost.rows == 0 {
             return Err(Error::Input(InputError::NoRows));
         }
-        let budget = deadline.saturating_duration_since(Instant::now());
-        let Computed { rows: raw, mut times, ended } = self
-            .executor
-            .run(self.lane, cost.class, rows, deadline)
-            .await
-            .map_err(|refused| refusal(refused, budget))?;
+        let encoded = Instant::now();
+        let budget = deadline.saturating_duration_since(encoded);
+        let direct = self.direct.filter(|_| !budget.is_zero());
+        let ran = direct.and_then(|(direct, monitor)| direct.run(self.model, &rows, encoded, monitor));
+        let Computed { rows: raw, mut times, ended } = if let Some(computed) = ran {
+            computed.map_err(unwrapped)?
+        } else {
+            let replica = self.replicas.pick()?;
+            self.queued(&replica, cost, rows, deadline).await.map_err(|refused| refusal(refused, budget))?
+        };
         let outputs = guarded(|| Ok(self.model.decode(&raw, wanted)?)).map_err(unwrapped)?;
-        times.output = ended.map_or(Duration::ZERO, |ended| ended.elapsed());
+        let decoded = Instant::now();
+        times.input = encoded - began;
+        times.output = ended.map_or(Duration::ZERO, |ended| decoded.saturating_duration_since(ended));
+        times.whole = decoded - began;
         Ok((Answer { outputs: Arc::from(outputs), rows: cost.rows }, times))
+    }
+}
+
+impl Run<'_> {
+    /// Waits for the executor to run the rows.
+    async fn queued(
+        &self,
+        replica: &Replica,
+        cost: Cost,
+        rows: RowBlock,
+        deadline: Instant,
+    ) -> Result<Computed, Refused> {
+        let computed = replica.executor().run(replica.lane, cost.class, rows, self.priority, deadline).await?;
+        if let Some((direct, _)) = self.direct {
+            direct.hint(computed.times.batch_rows, computed.times.compute);
+        }
+        Ok(computed)
     }
 }
 

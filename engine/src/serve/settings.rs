@@ -60,6 +60,12 @@ impl ServingSettings {
     }
 }
 
+/// Most priority levels of a model.
+pub(super) const MOST_PRIORITY_LEVELS: u32 = 16;
+
+/// Most replicas of a version.
+pub(super) const MOST_INSTANCES: usize = 64;
+
 /// How one model is served. What is absent is as in the [`ServingSettings`] of the process. Times are in microseconds, so that
 /// the JSON form has whole numbers only.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,8 +89,86 @@ pub struct ModelServing {
     pub weight: Option<u32>,
     /// Longest age of a cached answer; 0 turns the cache off for this model.
     pub cache_ttl_us: Option<u64>,
-    /// Replicas on each of its devices.
+    /// Replicas in all, spread over the devices: on a CPU each has a thread of its own, an accelerator's share its one.
     pub instances: Option<usize>,
+}
+
+impl ModelServing {
+    /// Checks what cannot work, whatever the settings of the process are.
+    ///
+    /// # Errors
+    /// [`Error::BadRequest`] naming the setting.
+    pub fn validate(&self) -> Result<()> {
+        let counts = [
+            ("max_batch_rows", self.max_batch_rows),
+            ("max_queue_rows", self.max_queue_rows),
+            ("instances", self.instances),
+            ("weight", self.weight.map(|weight| weight as usize)),
+            ("priority_levels", self.priority_levels.map(|levels| levels as usize)),
+            ("default_priority", self.default_priority.map(|level| level as usize)),
+            ("slo_us", self.slo_us.map(|micros| micros as usize)),
+            ("request_timeout_us", self.request_timeout_us.map(|micros| micros as usize)),
+        ];
+        if let Some((name, _)) = counts.into_iter().find(|(_name, value)| *value == Some(0)) {
+            return Err(Error::BadRequest(format!("expected {name} of at least 1, got 0")));
+        }
+        if let Some(instances) = self.instances.filter(|instances| *instances > MOST_INSTANCES) {
+            let text = format!("expected instances of at most {MOST_INSTANCES}, got {instances}");
+            return Err(Error::BadRequest(text));
+        }
+        let levels = self.priority_levels.unwrap_or(1);
+        if levels > MOST_PRIORITY_LEVELS {
+            let text = format!("expected priority_levels of at most {MOST_PRIORITY_LEVELS}, got {levels}");
+            return Err(Error::BadRequest(text));
+        }
+        if let Some(level) = self.default_priority.filter(|level| *level > levels) {
+            let text = format!("expected a default_priority among the {levels} priority_levels, got {level}");
+            return Err(Error::BadRequest(text));
+        }
+        if let (Some(queue), Some(batch)) = (self.max_queue_rows, self.max_batch_rows)
+            && queue < batch
+        {
+            let text = format!("expected max_queue_rows of at least max_batch_rows ({batch}), got {queue}");
+            return Err(Error::BadRequest(text));
+        }
+        Ok(())
+    }
+}
+
+/// How one lane, a placed replica, batches and bounds: a model's own settings over those of the process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct LaneSettings {
+    /// Most rows of one batch; buckets beyond it are not used.
+    pub(super) max_batch_rows: usize,
+    /// Longest time that an idle device waits for a batch to fill.
+    pub(super) max_queue_delay: Duration,
+    /// Most rows that wait.
+    pub(super) max_queue_rows: usize,
+    /// Total latency to stay inside with 99 of 100 requests.
+    pub(super) slo: Option<Duration>,
+    /// Priority levels, at least one.
+    pub(super) priority_levels: u32,
+    /// Level of requests that name none, from 1.
+    pub(super) default_priority: u32,
+    /// Share of the device beside other lanes, at least 1.
+    pub(super) weight: u32,
+}
+
+impl LaneSettings {
+    /// What `model` says, and what it leaves open as the process has it. A request that names no priority has the middle one,
+    /// the lower of two, unless the model says otherwise.
+    pub(super) fn new(process: &ServingSettings, model: &ModelServing) -> Self {
+        let levels = model.priority_levels.unwrap_or(1).clamp(1, MOST_PRIORITY_LEVELS);
+        Self {
+            max_batch_rows: model.max_batch_rows.unwrap_or(process.max_batch_rows).max(1),
+            max_queue_delay: model.max_queue_delay_us.map_or(process.max_queue_delay, Duration::from_micros),
+            max_queue_rows: model.max_queue_rows.unwrap_or(process.max_queue_rows).min(process.max_queue_rows).max(1),
+            slo: model.slo_us.map(Duration::from_micros),
+            priority_levels: levels,
+            default_priority: model.default_priority.unwrap_or(levels / 2 + 1).clamp(1, levels),
+            weight: model.weight.unwrap_or(1).max(1),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -101,5 +185,46 @@ mod tests {
         ] {
             assert!(matches!(settings.validate(), Err(Error::BadRequest(_))), "{settings:?}");
         }
+    }
+
+    #[test]
+    fn refuses_settings_of_a_model_that_cannot_work() {
+        let serving = ModelServing::default;
+        assert!(serving().validate().is_ok());
+        assert!(ModelServing { max_queue_delay_us: Some(0), cache_ttl_us: Some(0), ..serving() }.validate().is_ok());
+        for (settings, sentence) in [
+            (ModelServing { weight: Some(0), ..serving() }, "expected weight of at least 1, got 0"),
+            (ModelServing { slo_us: Some(0), ..serving() }, "expected slo_us of at least 1, got 0"),
+            (ModelServing { priority_levels: Some(17), ..serving() }, "expected priority_levels of at most 16, got 17"),
+            (
+                ModelServing { priority_levels: Some(3), default_priority: Some(4), ..serving() },
+                "expected a default_priority among the 3 priority_levels, got 4",
+            ),
+            (
+                ModelServing { max_batch_rows: Some(9), max_queue_rows: Some(8), ..serving() },
+                "expected max_queue_rows of at least max_batch_rows (9), got 8",
+            ),
+        ] {
+            let Err(Error::BadRequest(text)) = settings.validate() else { panic!("accepted {settings:?}") };
+            assert_eq!(text, sentence);
+        }
+    }
+
+    #[test]
+    fn a_model_overrides_the_process() {
+        let process = ServingSettings::default();
+        let plain = LaneSettings::new(&process, &ModelServing::default());
+        assert_eq!((plain.max_batch_rows, plain.max_queue_rows), (process.max_batch_rows, process.max_queue_rows));
+        assert_eq!((plain.priority_levels, plain.default_priority, plain.weight, plain.slo), (1, 1, 1, None));
+        let model = ModelServing {
+            max_batch_rows: Some(8),
+            max_queue_rows: Some(1 << 30),
+            slo_us: Some(5000),
+            priority_levels: Some(3),
+            ..ModelServing::default()
+        };
+        let lane = LaneSettings::new(&process, &model);
+        assert_eq!((lane.max_batch_rows, lane.max_queue_rows), (8, process.max_queue_rows));
+        assert_eq!((lane.slo, lane.default_priority), (Some(Duration::from_millis(5)), 2));
     }
 }

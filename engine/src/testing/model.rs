@@ -9,8 +9,8 @@ use std::{
 };
 
 use contract::{
-    ColumnKind, ColumnSpec, Cost, DataType, Device, Golden, InputError, Invariance, LossKind, Model, Replica, RowBlock,
-    RunError, Signature, Task, TaskSpec, Tensor, TensorSpec,
+    AlignedBuffer, ColumnKind, ColumnSpec, Cost, DataType, Device, Direct, Golden, InputError, Invariance, LossKind,
+    Model, Replica, RowBlock, RunError, Signature, Task, TaskSpec, Tensor, TensorSpec,
 };
 use serde::{Deserialize, Serialize};
 
@@ -50,6 +50,8 @@ pub struct FakeSettings {
     pub panic_encoding_on: Option<f32>,
     /// Warming this bucket fails.
     pub fail_warming: Option<usize>,
+    /// Whether any thread may run it; then `batch_micros` is the time of a row, and the device's faults are the run's.
+    pub direct: bool,
     /// Whether it has golden answers.
     pub golden: bool,
     /// Whether its golden answers are wrong.
@@ -71,6 +73,7 @@ impl Default for FakeSettings {
             lose_device_on: None,
             panic_encoding_on: None,
             fail_warming: None,
+            direct: false,
             golden: true,
             wrong_golden: false,
             list_batches: true,
@@ -238,8 +241,30 @@ impl Model for FakeModel {
         Ok(Box::new(FakeReplica::new(self.settings.clone(), device, Arc::clone(&self.probe))))
     }
 
+    fn direct(&self) -> Option<&dyn Direct> {
+        self.settings.direct.then_some(self)
+    }
+
     fn golden(&self) -> Option<&Golden> {
         self.golden.as_ref()
+    }
+}
+
+impl Direct for FakeModel {
+    fn run(&self, rows: &RowBlock, _scratch: &mut AlignedBuffer, out: &mut RowBlock) -> Result<(), RunError> {
+        self.probe.direct_runs.fetch_add(1, Ordering::SeqCst);
+        if holds(rows, self.settings.panic_on) {
+            panic_as_told("on the caller's thread");
+        }
+        if holds(rows, self.settings.fail_on) {
+            return Err(RunError::Failed { reason: "the fake model was told to fail".to_owned() });
+        }
+        std::thread::sleep(self.settings.batch_time() * u32::try_from(rows.rows()).unwrap_or(u32::MAX));
+        out.reset(size_of::<f32>());
+        for row in rows.data().as_slice::<f32>().chunks(self.settings.width) {
+            out.data_mut().push(row.iter().sum::<f32>() + self.settings.offset);
+        }
+        Ok(())
     }
 }
 

@@ -10,6 +10,7 @@ pub struct FakeProbe {
     pub(super) placements: AtomicUsize,
     pub(super) drops: AtomicUsize,
     pub(super) encodes: AtomicUsize,
+    pub(super) direct_runs: AtomicUsize,
     pub(super) in_flight: AtomicUsize,
     pub(super) most_in_flight: AtomicUsize,
     warmed: Mutex<Vec<usize>>,
@@ -35,6 +36,12 @@ impl FakeProbe {
     #[must_use]
     pub fn encodes(&self) -> usize {
         self.encodes.load(Ordering::SeqCst)
+    }
+
+    /// Requests run on their own threads so far.
+    #[must_use]
+    pub fn direct_runs(&self) -> usize {
+        self.direct_runs.load(Ordering::SeqCst)
     }
 
     /// Buckets warmed so far, in order.

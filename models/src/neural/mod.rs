@@ -11,6 +11,8 @@
 //! backend parameter.
 
 mod checkpoint;
+mod dense;
+mod dense_replica;
 mod faults;
 mod fit;
 mod format;

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use contract::{
-    Cost, DataType, Device, Golden, InputError, Invariance, Model, Replica, RowBlock, RunError, Signature, Tensor,
+    Cost, DataType, Device, DeviceKind, Direct, Golden, InputError, Invariance, Model, Replica, RowBlock, RunError,
+    Signature, Tensor,
 };
 
-use super::{head::Head, mlp::MlpShape, replica::NetReplica};
+use super::{dense::DenseNet, dense_replica::DenseReplica, head::Head, mlp::MlpShape, replica::NetReplica};
 use crate::{batches::run_rows, device::to_burn, table::Encoders};
 
 /// Row counts that devices compile for. Twice the rows cost a GPU about the same until it is full, so powers of two waste
@@ -15,6 +16,10 @@ const BUCKETS: [usize; 11] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
 
 /// Layers of up to this many inputs are summed in one piece by the CPU's matrix product, whatever the batch.
 const EXACT_INPUTS: usize = 512;
+
+/// Nets of up to this many parameters are computed by [`DenseNet`] on the CPU: their weights stay in a core's own cache. Beyond
+/// that, a matrix product that is blocked for the cache wins.
+const MOST_DENSE_PARAMETERS: usize = 1 << 20;
 
 /// How far a row's scores may move with its batch elsewhere: another bucket is another kernel with another order of
 /// additions. A choice that leaves room for wide layers, and the bound that the tests hold GPU adapters to beside the CPU.
@@ -45,11 +50,13 @@ pub struct TableNet {
     weights: Arc<Weights>,
     golden: Option<Golden>,
     cpu_only: bool,
+    /// The net as the CPU reads it best, unless it is too large for that.
+    dense: Option<Arc<DenseNet>>,
 }
 
 impl TableNet {
     /// A net from its parts; the caller has checked that they fit together (see [`TableNet::check`]).
-    pub(crate) const fn new(
+    pub(crate) fn new(
         signature: Signature,
         input: InputForm,
         head: Head,
@@ -57,7 +64,9 @@ impl TableNet {
         golden: Option<Golden>,
         cpu_only: bool,
     ) -> Self {
-        Self { signature, input, head, weights, golden, cpu_only }
+        let small = cpu_only && weights.shape.parameters() <= MOST_DENSE_PARAMETERS;
+        let dense = small.then(|| Arc::new(DenseNet::new(&weights.shape, &weights.parameters)));
+        Self { signature, input, head, weights, golden, cpu_only, dense }
     }
 
     /// What does not fit together, as what was expected and what came.
@@ -167,11 +176,15 @@ impl Model for TableNet {
         &self.signature
     }
 
-    /// Exact where only the CPU computes and no layer takes more than 512 values, as measured by the tests; elsewhere
-    /// within a relative 1e-4.
+    /// Exact where only the CPU computes and the net is small or no layer takes more than 512 values, as measured by the tests;
+    /// elsewhere within a relative 1e-4.
     fn invariance(&self) -> Invariance {
         let narrow = self.weights.shape.layers().iter().all(|layer| layer.inputs <= EXACT_INPUTS);
-        if self.cpu_only && narrow { Invariance::Exact } else { Invariance::Within(BATCH_TOLERANCE) }
+        if self.dense.is_some() || (self.cpu_only && narrow) {
+            Invariance::Exact
+        } else {
+            Invariance::Within(BATCH_TOLERANCE)
+        }
     }
 
     fn buckets(&self) -> &[usize] {
@@ -191,7 +204,14 @@ impl Model for TableNet {
         self.head.decode(raw.data().as_slice::<f32>(), &self.signature, wanted)
     }
 
+    fn direct(&self) -> Option<&dyn Direct> {
+        self.dense.as_deref().map(|dense| dense as &dyn Direct)
+    }
+
     fn place(&self, device: &Device) -> Result<Box<dyn Replica>, RunError> {
+        if let Some(dense) = self.dense.as_ref().filter(|_| device.kind == DeviceKind::Cpu) {
+            return Ok(Box::new(DenseReplica::new(Arc::clone(dense))));
+        }
         let burn = to_burn(device)
             .map_err(|error| RunError::DeviceLost { device: device.to_string(), reason: error.to_string() })?;
         let Weights { shape, parameters } = &*self.weights;

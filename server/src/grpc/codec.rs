@@ -37,6 +37,11 @@ impl UnreadInfer {
         InferMessage::decode(&self.0)
     }
 
+    /// Its bytes.
+    pub(super) const fn bytes(&self) -> &Bytes {
+        &self.0
+    }
+
     /// The client's own name for the request, as far as that can be read: for the answer to a request that cannot be.
     pub(super) fn id(&self) -> String {
         InferMessage::id_of(&self.0)

@@ -7,6 +7,7 @@
 use std::{
     convert::Infallible,
     future::{Future, poll_fn},
+    sync::Arc,
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -19,19 +20,30 @@ use tonic::{
         BoxFuture, Service,
         http::{HeaderMap, Request, Response},
     },
+    transport::server::TcpConnectInfo,
 };
 
 use super::{body, status::blamed};
-use crate::ApiError;
+use crate::{ApiError, state::State};
 
 /// Longest time that is taken at its word, so that no clock overflows: a year.
 const FOREVER: Duration = Duration::from_hours(365 * 24);
 const TIMEOUT: &str = "grpc-timeout";
 const STATUS: &str = "grpc-status";
 const MESSAGE: &str = "grpc-message";
+/// Predictions of the Open Inference Protocol, alone and in a stream.
+pub(super) const MODEL_INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
+pub(super) const MODEL_STREAM_INFER: &str = "/inference.GRPCInferenceService/ModelStreamInfer";
+/// The calls that begin with their whole message and predict: those whose refusal is in the access log.
+const PREDICTIONS: [&str; 4] = [
+    MODEL_INFER,
+    "/tensorflow.serving.PredictionService/Predict",
+    "/tensorflow.serving.PredictionService/Classify",
+    "/tensorflow.serving.PredictionService/Regress",
+];
 /// The calls whose clients send a stream.
 const STREAMS: [&str; 3] = [
-    "/inference.GRPCInferenceService/ModelStreamInfer",
+    MODEL_STREAM_INFER,
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
 ];
@@ -56,11 +68,12 @@ pub(super) struct Guard<S> {
     limits: Limits,
     /// Turns true when streams have to end.
     stopping: watch::Receiver<bool>,
+    state: Arc<State>,
 }
 
 impl<S> Guard<S> {
-    pub(super) const fn new(inner: S, limits: Limits, stopping: watch::Receiver<bool>) -> Self {
-        Self { inner, limits, stopping }
+    pub(super) const fn new(inner: S, limits: Limits, stopping: watch::Receiver<bool>, state: Arc<State>) -> Self {
+        Self { inner, limits, stopping, state }
     }
 }
 
@@ -80,9 +93,9 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let arrived = Instant::now();
-        let Self { inner, limits, stopping } = self.clone();
+        let Self { inner, limits, stopping, state } = self.clone();
         Box::pin(async move {
-            let answer = guarded(inner, limits, stopping, request, arrived).await;
+            let answer = guarded(inner, limits, stopping, &state, request, arrived).await;
             Ok(answer.unwrap_or_else(|error| Status::from(error).into_http()))
         })
     }
@@ -92,6 +105,7 @@ async fn guarded<S>(
     mut inner: S,
     limits: Limits,
     stopping: watch::Receiver<bool>,
+    state: &State,
     request: Request<Body>,
     arrived: Instant,
 ) -> Result<Response<Body>, ApiError>
@@ -99,17 +113,16 @@ where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
 {
     let (mut head, body) = request.into_parts();
-    let asked = timeout(&head.headers)?.map(|asked| asked.min(FOREVER));
-    let body = if STREAMS.contains(&head.uri.path()) {
-        body::messages(body, limits, stopping)
+    let (asked, body) = if STREAMS.contains(&head.uri.path()) {
+        (timeout(&head.headers)?, body::messages(body, limits, stopping))
     } else {
-        let body = body::gather(body, limits.max_body);
-        match asked {
-            Some(asked) if asked < limits.body_timeout => in_time(arrived, asked, body).await?,
-            Some(_) | None => tokio::time::timeout(limits.body_timeout, body)
-                .await
-                .map_err(|_elapsed| ApiError::BodyTimeout { limit: limits.body_timeout })?,
-        }?
+        let whole = whole(&head.headers, body, limits, arrived).await;
+        if whole.is_err() && PREDICTIONS.contains(&head.uri.path()) {
+            let remote = head.extensions.get::<TcpConnectInfo>().and_then(TcpConnectInfo::remote_addr);
+            state.access.grpc(head.uri.path(), remote).since(arrived).end_call(whole)?
+        } else {
+            whole?
+        }
     };
     if let Some(asked) = asked {
         head.extensions.insert(Deadline(arrived + asked));
@@ -124,6 +137,24 @@ where
         None => answer.await,
     };
     Ok(reworded(response, uri.path()))
+}
+
+/// The time that the client gives a call, and the whole body of it.
+async fn whole(
+    headers: &HeaderMap,
+    body: Body,
+    limits: Limits,
+    arrived: Instant,
+) -> Result<(Option<Duration>, Body), ApiError> {
+    let asked = timeout(headers)?;
+    let body = body::gather(body, limits.max_body);
+    let body = match asked {
+        Some(asked) if asked < limits.body_timeout => in_time(arrived, asked, body).await?,
+        Some(_) | None => tokio::time::timeout(limits.body_timeout, body)
+            .await
+            .map_err(|_elapsed| ApiError::BodyTimeout { limit: limits.body_timeout })?,
+    }?;
+    Ok((asked, body))
 }
 
 /// Ends `work` when the time that the client gave is over.
@@ -165,7 +196,7 @@ fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, ApiError> {
         })
     };
     match parsed() {
-        Some(timeout) => Ok(Some(timeout)),
+        Some(timeout) => Ok(Some(timeout.min(FOREVER))),
         None => Err(ApiError::BadRequest(format!(
             "expected up to eight digits and one of the units H, M, S, m, u and n as {TIMEOUT}, got '{text}'"
         ))),
@@ -187,7 +218,7 @@ mod tests {
         assert_eq!(timeout(&HeaderMap::new()).unwrap(), None);
         let seconds = |text| read(text).unwrap().unwrap().as_secs_f64();
         assert_eq!(["2H", "2M", "2S", "20m", "20u", "20n"].map(seconds), [7200., 120., 2., 2e-2, 2e-5, 2e-8]);
-        assert_eq!(seconds("99999999H"), 99_999_999. * 3600.);
+        assert_eq!(seconds("99999999H"), FOREVER.as_secs_f64());
         for wrong in ["", "5", "S", "123456789m", "+5m", "-5m", "5x", "5 m", "5\u{e4}"] {
             assert!(read(wrong).unwrap_err().contains("as grpc-timeout, got"), "{wrong}");
         }

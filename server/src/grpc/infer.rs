@@ -16,18 +16,39 @@ use super::{
 };
 use crate::{
     ApiError,
+    access::Access,
+    cache_control::narrowed,
     shared_memory::RequestRegions,
     state::State,
     wire::{WireError, check_names},
 };
 
-/// Answers a request by `deadline`, if there is one.
+/// Answers a request by `deadline`, if there is one. `cache` is what the call's metadata say; what the request itself says is
+/// in its place.
 pub(super) async fn infer(
     state: &State,
     request: UnreadInfer,
     deadline: Option<Instant>,
+    cache: CacheUse,
+    mut access: Access<'_>,
 ) -> Result<ModelInferResponse, ApiError> {
-    let InferMessage { model, version, id, timeout, inputs, outputs: wanted, raw } = request.read()?;
+    let answer = answered(state, request, deadline, cache, &mut access).await;
+    access.end_call(answer)
+}
+
+async fn answered(
+    state: &State,
+    request: UnreadInfer,
+    deadline: Option<Instant>,
+    cache: CacheUse,
+    access: &mut Access<'_>,
+) -> Result<ModelInferResponse, ApiError> {
+    access.body(request.bytes());
+    let received = Instant::now();
+    let InferMessage { model, version, id, timeout, priority, cache_control, inputs, outputs: wanted, raw } =
+        request.read()?;
+    access.asked(&model);
+    access.request_id(&id);
     // Its bytes need not wait in the queue.
     drop(request);
     let mut trace = state.tracer.begin(&model, "REQUEST_START");
@@ -37,12 +58,14 @@ pub(super) async fn infer(
     let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
     let timeout = timeout.into_iter().chain(left).min();
     let outputs = wanted.iter().map(|output| output.name.clone()).collect();
-    let call = PredictRequest { model, selector, inputs, outputs, timeout, priority: 0, cache: CacheUse::FULL };
+    let cache = cache_control.map_or(cache, |value| narrowed(CacheUse::FULL, value.as_bytes()));
+    let call = PredictRequest { model, selector, inputs, outputs, timeout, priority, cache, received: Some(received) };
     let prediction = state.engine.predict(call, None).await?;
     trace.mark("REQUEST_END");
     trace.answered(&id, prediction.version);
     let placed = state.placed(&prediction, &wanted, false)?;
     let response = infer_response(id, &prediction, &placed, raw)?;
+    access.predicted(&prediction, prediction.timing.encoded());
     trace.mark("GRPC_SEND_START");
     Ok(response)
 }

@@ -167,6 +167,7 @@ async fn serve(
     let incoming = TcpIncoming::from(tokio::net::TcpListener::from_std(listener)?).with_nodelay(Some(true));
     let (end_streams, streams_ending) = watch::channel(false);
     let services = Services::new(&state, limits, streams_ending.clone())?;
+    let guard = Guard::new(services, limits, streams_ending, state);
     let (drain, draining) = oneshot::channel();
     let served = Server::builder()
         .max_concurrent_streams(MOST_STREAMS)
@@ -175,7 +176,7 @@ async fn serve(
         .http2_max_header_list_size(MOST_HEADERS)
         // A client that is gone without a word is noticed, an idle one is kept.
         .http2_keepalive_interval((!keep_alive.is_zero()).then_some(keep_alive))
-        .serve_with_incoming_shutdown(Guard::new(services, limits, streams_ending), incoming, async {
+        .serve_with_incoming_shutdown(guard, incoming, async {
             // It is sent below, or never and with the whole future dropped.
             let _ = draining.await;
         });

@@ -46,18 +46,27 @@ impl<'a> Parameter<'a> {
         Ok((microseconds > 0).then(|| Duration::from_micros(microseconds)))
     }
 
+    /// The parameter `priority`: a level from 1, 0 for no wish. One that is very large is beyond any model's last level.
+    pub(super) fn priority(&self) -> Result<u32, ApiError> {
+        let level = self.unsigned().ok_or_else(|| self.unexpected("a whole number"))?;
+        Ok(u32::try_from(level).unwrap_or(u32::MAX))
+    }
+
     /// A whole number of `things`, whether signed or not.
     pub(super) fn whole(&self, things: &str) -> Result<u64, ApiError> {
+        self.unsigned().ok_or_else(|| self.unexpected(&format!("a whole number of {things}")))
+    }
+
+    fn unsigned(&self) -> Option<u64> {
         match self.value {
-            Some(ParameterValue::Uint(value)) => Ok(value),
-            Some(ParameterValue::Int(value)) => {
-                u64::try_from(value).map_err(|_| self.unexpected(&format!("a whole number of {things}")))
-            }
-            _ => Err(self.unexpected(&format!("a whole number of {things}"))),
+            Some(ParameterValue::Uint(value)) => Some(value),
+            Some(ParameterValue::Int(value)) => u64::try_from(value).ok(),
+            _ => None,
         }
     }
 
-    fn text(&self) -> Result<&'a str, ApiError> {
+    /// A string.
+    pub(super) fn text(&self) -> Result<&'a str, ApiError> {
         match self.value {
             Some(ParameterValue::Text(value)) => Ok(value),
             _ => Err(self.unexpected("a string")),

@@ -59,8 +59,8 @@ fn change(parameters: BTreeMap<String, ModelRepositoryParameter>) -> ChangeReque
 }
 
 /// The configuration that a version is served with.
-pub(super) fn configuration(state: &State, deployment: &Deployment) -> ModelConfig {
-    let config = Config::of(deployment, state.engine.serving.settings());
+pub(super) fn configuration(deployment: &Deployment) -> ModelConfig {
+    let config = Config::of(deployment);
     let data_type = |name: &str| DataType::from_str_name(name).unwrap_or_default().into();
     let input = |input: &crate::oip::config::Input| ModelInput {
         name: input.name.clone(),
@@ -102,6 +102,8 @@ fn batching(batching: DynamicBatching) -> ModelDynamicBatching {
     ModelDynamicBatching {
         preferred_batch_size: batching.preferred_batch_size,
         max_queue_delay_microseconds: batching.max_queue_delay_microseconds,
+        priority_levels: batching.priority_levels,
+        default_priority_level: batching.default_priority_level,
         default_queue_policy: Some(ModelQueuePolicy {
             // REJECT, as in JSON.
             timeout_action: 0,

@@ -52,6 +52,10 @@ pub(crate) struct InferMessage {
     pub(crate) id: String,
     /// How long the client waits, by the parameter `timeout`.
     pub(crate) timeout: Option<Duration>,
+    /// How urgent it is, by the parameter `priority`; 0 for no wish.
+    pub(crate) priority: u32,
+    /// What the cache may do, by the parameter `cache_control`, in the words of the header `Cache-Control`.
+    pub(crate) cache_control: Option<String>,
     /// Inputs, in order.
     pub(crate) inputs: Vec<InferInput>,
     /// Outputs wanted, in order; all when empty.
@@ -125,6 +129,10 @@ impl InferMessage {
                     let parameter = Parameter::read(field)?;
                     if parameter.key == "timeout" {
                         request.timeout = parameter.timeout()?;
+                    } else if parameter.key == "priority" {
+                        request.priority = parameter.priority()?;
+                    } else if parameter.key == "cache_control" {
+                        request.cache_control = Some(parameter.text()?.to_owned());
                     } else if parameters::is_reserved(parameter.key) {
                         return Err(parameters::reserved(parameter.key).into());
                     }

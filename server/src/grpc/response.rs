@@ -39,7 +39,7 @@ pub(super) fn infer_response(
     placed: &[PlacedOutput<'_>],
     raw: bool,
 ) -> Result<ModelInferResponse, ApiError> {
-    let Prediction { id: prediction_id, model, version, outputs, rows: _, cache, host: _ } = prediction;
+    let Prediction { id: prediction_id, model, version, outputs, rows: _, cache, host: _, timing: _ } = prediction;
     let raw = raw || !placed.iter().all(|output| contents::can_hold(output.tensor.datatype()));
     let mut response = ModelInferResponse {
         model_name: model.to_string(),

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use contract::TensorSpec;
-use engine::{registry::VersionSelector, serve::VersionState};
-use tonic::{Request, Response, Status, Streaming};
+use engine::{
+    registry::VersionSelector,
+    serve::{CacheUse, VersionState},
+};
+use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
 
 use super::{
     codec::UnreadInfer,
@@ -21,13 +24,13 @@ use super::{
         TraceSettingRequest, TraceSettingResponse, grpc_inference_service_server::GrpcInferenceService,
         model_metadata_response::TensorMetadata,
     },
-    guard::Deadline,
+    guard::{Deadline, MODEL_INFER},
     infer::{infer, selector},
     repository, settings, shared_memory, statistics,
     stream::{Answers, answers},
 };
 use crate::{
-    ApiError,
+    ApiError, cache_control,
     oip::{PLATFORM, extensions, ready_versions},
     state::State,
 };
@@ -97,21 +100,25 @@ impl GrpcInferenceService for InferenceService {
 
     async fn model_infer(&self, request: Request<UnreadInfer>) -> Answer<ModelInferResponse> {
         let deadline = request.extensions().get().map(|Deadline(deadline)| *deadline);
-        Ok(Response::new(infer(&self.state, request.into_inner(), deadline).await?))
+        let cache = cache_use(request.metadata());
+        let access = self.state.access.grpc(MODEL_INFER, request.remote_addr());
+        Ok(Response::new(infer(&self.state, request.into_inner(), deadline, cache, access).await?))
     }
 
     type ModelStreamInferStream = Answers;
 
     async fn model_stream_infer(&self, request: Request<Streaming<UnreadInfer>>) -> Answer<Answers> {
         let deadline = request.extensions().get().map(|Deadline(deadline)| *deadline);
-        Ok(Response::new(answers(Arc::clone(&self.state), request.into_inner(), deadline)))
+        let cache = cache_use(request.metadata());
+        let remote = request.remote_addr();
+        Ok(Response::new(answers(Arc::clone(&self.state), request.into_inner(), deadline, cache, remote)))
     }
 
     async fn model_config(&self, request: Request<ModelConfigRequest>) -> Answer<ModelConfigResponse> {
         let ModelConfigRequest { name, version } = request.into_inner();
         let selector = selector(&name, &version)?;
         let deployment = self.state.engine.deployment(&name, &selector).map_err(ApiError::from)?;
-        let config = Some(repository::configuration(&self.state, &deployment));
+        let config = Some(repository::configuration(&deployment));
         Ok(Response::new(ModelConfigResponse { config }))
     }
 
@@ -188,6 +195,12 @@ impl GrpcInferenceService for InferenceService {
     async fn log_settings(&self, request: Request<LogSettingsRequest>) -> Answer<LogSettingsResponse> {
         Ok(Response::new(settings::logs(&self.state, request.into_inner())?))
     }
+}
+
+/// What the metadata of a call let the cache do.
+fn cache_use(metadata: &MetadataMap) -> CacheUse {
+    let values = metadata.get_all(cache_control::NAME).iter();
+    values.fold(CacheUse::FULL, |cache, value| cache_control::narrowed(cache, value.as_bytes()))
 }
 
 fn tensor_metadata(specs: &[TensorSpec]) -> Vec<TensorMetadata> {

@@ -5,8 +5,9 @@
 //! they may share a batch; more are not taken from the connection, nor are any while the client leaves their answers lying. When the
 //! client goes away or its `grpc-timeout` is over, what still waits is cancelled.
 
-use std::{pin::Pin, sync::Arc, time::Instant};
+use std::{net::SocketAddr, pin::Pin, sync::Arc, time::Instant};
 
+use engine::serve::CacheUse;
 use futures::{Stream, StreamExt, future, stream};
 use tokio::time::timeout_at;
 use tonic::{Status, Streaming};
@@ -14,6 +15,7 @@ use tonic::{Status, Streaming};
 use super::{
     codec::UnreadInfer,
     generated::{InferParameter, ModelInferResponse, ModelStreamInferResponse, infer_parameter::ParameterChoice},
+    guard::MODEL_STREAM_INFER,
     infer::infer,
     status::blamed,
 };
@@ -28,8 +30,14 @@ const FINAL: &str = "triton_final_response";
 /// The answers of a stream.
 pub(super) type Answers = Pin<Box<dyn Stream<Item = Result<ModelStreamInferResponse, Status>> + Send>>;
 
-/// Answers the requests of a stream until it ends, or until `deadline`.
-pub(super) fn answers(state: Arc<State>, requests: Streaming<UnreadInfer>, deadline: Option<Instant>) -> Answers {
+/// Answers the requests of a stream from `remote` until it ends, or until `deadline`.
+pub(super) fn answers(
+    state: Arc<State>,
+    requests: Streaming<UnreadInfer>,
+    deadline: Option<Instant>,
+    cache: CacheUse,
+    remote: Option<SocketAddr>,
+) -> Answers {
     let until_error = requests.scan(false, |ended, request| {
         let next = (!*ended).then_some(request);
         *ended = next.as_ref().is_some_and(Result::is_err);
@@ -37,7 +45,7 @@ pub(super) fn answers(state: Arc<State>, requests: Streaming<UnreadInfer>, deadl
     });
     let answers = until_error.map(move |request| {
         let state = Arc::clone(&state);
-        async move { Ok(answer(&state, request.map_err(blamed)?, deadline).await) }
+        async move { Ok(answer(&state, request.map_err(blamed)?, deadline, cache, remote).await) }
     });
     let answers = answers.buffered(AT_ONCE);
     match deadline {
@@ -46,9 +54,16 @@ pub(super) fn answers(state: Arc<State>, requests: Streaming<UnreadInfer>, deadl
     }
 }
 
-async fn answer(state: &State, request: UnreadInfer, deadline: Option<Instant>) -> ModelStreamInferResponse {
+async fn answer(
+    state: &State,
+    request: UnreadInfer,
+    deadline: Option<Instant>,
+    cache: CacheUse,
+    remote: Option<SocketAddr>,
+) -> ModelStreamInferResponse {
     let id = request.id();
-    match infer(state, request, deadline).await {
+    let access = state.access.grpc(MODEL_STREAM_INFER, remote);
+    match infer(state, request, deadline, cache, access).await {
         Ok(mut response) => {
             let last = InferParameter { parameter_choice: Some(ParameterChoice::BoolParam(true)) };
             response.parameters.insert(FINAL.to_owned(), last);

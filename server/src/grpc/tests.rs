@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use contract::{AlignedBuffer, DataType, Strings, Tensor};
 use engine::{
-    serve::{CacheStatus, Prediction},
+    serve::{CacheStatus, Prediction, PredictionId, Timing},
     testing::FakeModel,
 };
 use proptest::{collection::vec, prelude::*, sample::Index};
@@ -138,7 +138,7 @@ fn parameter(choice: ParameterChoice) -> InferParameter {
 }
 
 fn prediction(outputs: Vec<Tensor>) -> Prediction {
-    let (id, model) = ("p".to_owned(), Arc::from("m"));
+    let (id, model) = (PredictionId::fresh(), Arc::from("m"));
     Prediction {
         id,
         model,
@@ -147,6 +147,7 @@ fn prediction(outputs: Vec<Tensor>) -> Prediction {
         rows: 1,
         cache: CacheStatus::Miss,
         host: Arc::new(FakeModel::with_offset(0.0)),
+        timing: Timing::default(),
     }
 }
 
@@ -463,6 +464,22 @@ fn a_timeout_is_a_whole_number_of_microseconds() {
     ] {
         let expected = format!("expected a whole number of microseconds as 'timeout', got {got}");
         assert_eq!(timeout(choice), Err(expected));
+    }
+}
+
+#[test]
+fn a_priority_is_a_whole_number() {
+    let priority = |choice| {
+        let parameters = [("priority".to_owned(), parameter(choice))].into();
+        read(&ModelInferRequest { parameters, ..ModelInferRequest::default() }).map(|request| request.priority)
+    };
+    assert_eq!(priority(ParameterChoice::Uint64Param(2)), Ok(2));
+    assert_eq!(priority(ParameterChoice::Int64Param(3)), Ok(3));
+    assert_eq!(priority(ParameterChoice::Uint64Param(u64::MAX)), Ok(u32::MAX));
+    for (choice, got) in
+        [(ParameterChoice::Int64Param(-5), "-5"), (ParameterChoice::StringParam("5".to_owned()), "'5'")]
+    {
+        assert_eq!(priority(choice), Err(format!("expected a whole number as 'priority', got {got}")));
     }
 }
 

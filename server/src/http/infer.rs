@@ -1,19 +1,25 @@
 //! `POST /v2/models/{model}[/versions/{version}]/infer`: the protocol's inference, with tensors in JSON, as raw bytes behind
 //! it, and in shared memory.
 
+use std::time::Instant;
+
 use actix_web::{
     HttpRequest,
+    dev::Payload,
     http::{
         Method,
         header::{self, HeaderValue},
     },
-    web::{Payload, ServiceConfig},
+    web::{self, ServiceConfig},
 };
-use engine::serve::{CacheUse, PredictRequest};
+use engine::{registry::VersionSelector, serve::PredictRequest};
 
 use super::{Answer, Shared, body, encoding, named_model, only, predicted};
 use crate::{
+    access::Access,
+    cache_control,
     error::ApiError,
+    state::State,
     wire::{InferRequest, decode_infer, decode_raw_infer, encode_infer},
 };
 
@@ -27,12 +33,39 @@ pub(super) fn resources(config: &mut ServiceConfig) {
     config.service(only(Method::POST, "/v2/models/{model}/versions/{version:[0-9]+}/infer", infer));
 }
 
-async fn infer(state: Shared, request: HttpRequest, payload: Payload) -> Answer {
-    let (model, selector) = named_model(&request)?;
+async fn infer(state: Shared, request: HttpRequest, payload: web::Payload) -> Answer {
+    answer(&state, &request, payload.into_inner(), || named_model(&request)).await
+}
+
+/// Answers `request`, whose path names model and version as `named` reads it.
+pub(super) async fn answer(
+    state: &State,
+    request: &HttpRequest,
+    payload: Payload,
+    named: impl FnOnce() -> Result<(String, VersionSelector), ApiError>,
+) -> Answer {
+    let mut access = state.access.http(request);
+    let answer = match named() {
+        Ok(named) => answered(state, request, payload, named, &mut access).await,
+        Err(error) => Err(error),
+    };
+    access.end(answer)
+}
+
+async fn answered(
+    state: &State,
+    request: &HttpRequest,
+    payload: Payload,
+    (model, selector): (String, VersionSelector),
+    access: &mut Access<'_>,
+) -> Answer {
+    access.asked(&model);
     let mut trace = state.tracer.begin(&model, "HTTP_RECV_START");
-    let body = body::read(&state, &request, payload).await?;
+    let body = body::read_payload(state, request, payload).await?;
+    let received = Some(Instant::now());
+    access.body(&body);
     trace.mark("HTTP_RECV_END");
-    let asked = match header_length(&request)? {
+    let asked = match header_length(request)? {
         // Nothing but the bytes of the only input.
         Some(0) => decode_raw_infer(&body, state.engine.deployment(&model, &selector)?.model().signature())?,
         json => decode_infer(&body, json, &state.shared_memory.for_request())?,
@@ -40,8 +73,10 @@ async fn infer(state: Shared, request: HttpRequest, payload: Payload) -> Answer 
     // It may wait for long in the queue; its bytes need not.
     drop(body);
     let names = asked.output_names();
-    let InferRequest { id, timeout, inputs, outputs, binary } = asked;
-    let call = PredictRequest { model, selector, inputs, outputs: names, timeout, priority: 0, cache: CacheUse::FULL };
+    let InferRequest { id, timeout, priority, inputs, outputs, binary } = asked;
+    access.request_id(id.as_deref().unwrap_or_default());
+    let cache = cache_control::of_headers(request.headers());
+    let call = PredictRequest { model, selector, inputs, outputs: names, timeout, priority, cache, received };
     trace.mark("REQUEST_START");
     let prediction = state.engine.predict(call, None).await?;
     trace.mark("REQUEST_END");
@@ -50,10 +85,11 @@ async fn infer(state: Shared, request: HttpRequest, payload: Payload) -> Answer 
     let placed = state.placed(&prediction, &outputs, binary)?;
     let json = encode_infer(&mut answer, id.as_deref(), &prediction.model, prediction.version, &placed)?;
     drop(placed);
-    let encoding = encoding::wanted(&request, answer.len());
+    let encoding = encoding::wanted(request, answer.len());
     if let Some(encoding) = encoding {
         answer = encoding::compressed(encoding, answer).await?;
     }
+    access.predicted(&prediction, prediction.timing.encoded());
     trace.mark("HTTP_SEND_START");
     let mut response = predicted(&prediction, answer);
     let headers = response.headers_mut();

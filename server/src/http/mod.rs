@@ -10,6 +10,7 @@ mod feedback;
 mod health;
 mod infer;
 mod jobs;
+mod lane;
 mod metadata;
 mod models;
 mod monitor;
@@ -17,12 +18,11 @@ mod openapi;
 mod predict;
 mod registry;
 mod repository;
+mod serving;
 mod settings;
 mod shared_memory;
 mod statistics;
 mod tfserving;
-
-use std::sync::Arc;
 
 use actix_web::{
     FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder,
@@ -34,35 +34,38 @@ use engine::{
     registry::VersionSelector,
     serve::{CacheStatus, Prediction},
 };
+use futures::future::Either;
 
 use crate::{error::ApiError, state::State};
 
 /// What a handler is given.
-type Shared = web::Data<State>;
+pub(crate) type Shared = web::Data<State>;
 type Answer = Result<HttpResponse, ApiError>;
 
 /// Adds every resource to an application.
-pub(crate) fn configure(state: Arc<State>) -> impl Fn(&mut web::ServiceConfig) + Clone {
+pub(crate) fn configure(state: Shared) -> impl Fn(&mut web::ServiceConfig) + Clone {
     move |config: &mut web::ServiceConfig| {
-        config.app_data(web::Data::from(Arc::clone(&state)));
+        config.app_data(Shared::clone(&state));
         resources(config);
     }
 }
 
-/// Adds every resource. The first one that a path fits is taken.
+/// Adds every resource. The first one that a path fits is taken, and what stands behind others waits for all of their
+/// patterns to be tried: predictions come first.
 fn resources(config: &mut web::ServiceConfig) {
+    infer::resources(config);
+    predict::resources(config);
+    // Before the registry, to whom `model:predict` is the name of a model.
+    tfserving::resources(config);
     health::resources(config);
     // Before the metadata, whose models have any name.
     statistics::resources(config);
     models::resources(config);
     metadata::resources(config);
-    infer::resources(config);
-    predict::resources(config);
     features::resources(config);
     feedback::resources(config);
-    // Before the registry, to whom `model:predict` is the name of a model.
-    tfserving::resources(config);
     registry::resources(config);
+    serving::resources(config);
     repository::resources(config);
     settings::resources(config);
     monitor::resources(config);
@@ -72,16 +75,21 @@ fn resources(config: &mut web::ServiceConfig) {
     config.default_service(web::to(unknown_path));
 }
 
-/// Tells a connection to close behind its answer while the server drains, so that its client does not send into a closed one.
-pub(crate) fn closing<S, B>(
-    state: Arc<State>,
+/// The way of every request: inferences by the [`lane`], all others through the resources. While the server drains, a
+/// connection is told to close behind its answer, so that its client does not send into a closed one.
+pub(crate) fn way<S>(
+    state: &Shared,
     request: ServiceRequest,
     service: &S,
-) -> impl Future<Output = Result<ServiceResponse<B>, actix_web::Error>> + use<S, B>
+) -> impl Future<Output = Result<ServiceResponse, actix_web::Error>> + use<S>
 where
-    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = actix_web::Error>,
+    S: Service<ServiceRequest, Response = ServiceResponse, Error = actix_web::Error>,
 {
-    let answer = service.call(request);
+    let state = Shared::clone(state);
+    let answer = match lane::model(&request) {
+        Some(model) => Either::Left(lane::infer(Shared::clone(&state), model, request)),
+        None => Either::Right(service.call(request)),
+    };
     async move {
         let mut answer = answer.await?;
         if state.is_draining() {

@@ -51,7 +51,7 @@ const READY: &str = "READY";
 const UNAVAILABLE: &str = "UNAVAILABLE";
 
 impl From<ServedVersion> for ListedVersion {
-    fn from(ServedVersion { version, state, device: _, memory: _, error }: ServedVersion) -> Self {
+    fn from(ServedVersion { version, state, device: _, instances: _, memory: _, error }: ServedVersion) -> Self {
         let state = match state {
             VersionState::Loading => "LOADING",
             VersionState::Ready => READY,

@@ -14,6 +14,7 @@ use actix_web::{
 use engine::{
     feedback::VersionFeedback,
     monitor::{MonitorReport, TextFormat},
+    serve::CacheStatistics,
 };
 use serde::Serialize;
 
@@ -31,21 +32,24 @@ struct Report {
     monitor: MonitorReport,
     /// Online losses, by model and version.
     feedback: Vec<VersionFeedback>,
+    /// What the prediction cache of all models holds and did; absent when it is off.
+    cache: Option<CacheStatistics>,
 }
 
 async fn report(state: Shared) -> Answer {
     // Looking at the host takes milliseconds, which no other request shall wait for.
     let engine = state.engine.clone();
-    let report = state
-        .engine
-        .off_the_web(move || Ok(Report { monitor: engine.monitor.snapshot(), feedback: engine.feedback.report() }));
+    let report = state.engine.off_the_web(move || {
+        let cache = engine.serving.cache_statistics();
+        Ok(Report { monitor: engine.monitor.snapshot(), feedback: engine.feedback.report(), cache })
+    });
     Ok(HttpResponse::Ok().json(report.await?))
 }
 
 async fn metrics(state: Shared, request: HttpRequest) -> Answer {
     let format = preferred(&request);
-    let engine = state.engine.clone();
-    let text = state.engine.off_the_web(move || engine.metrics(format)).await?;
+    let (engine, dropped) = (state.engine.clone(), vec![state.access.dropped()]);
+    let text = state.engine.off_the_web(move || engine.metrics(format, dropped)).await?;
     let mut answer = HttpResponse::Ok();
     answer.insert_header((VARY, HeaderValue::from_static("Accept")));
     Ok(answer.content_type(HeaderValue::from_static(format.content_type())).body(text))

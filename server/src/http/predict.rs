@@ -3,15 +3,34 @@
 //!
 //! Query of both: `version=N` or `alias=NAME`; of `GET`: `ids`, separated by commas (a comma of an id itself is written
 //! `%2C`), and `view`, the feature view, which is the model's name when absent.
+//!
+//! `GET` speaks RFC 9111: its answers have an `ETag`, and a request that names it by `If-None-Match` is answered 304 without
+//! the predictions, under a prediction id of its own all the same. The tag is weak, because bodies hold prediction ids, which
+//! are never the same twice: it says that model, version, entities and outputs are equal, and is equal in all processes. Answers
+//! may be kept by who asked, for as long as the server keeps them itself, but not by those between: they would hand one
+//! prediction id to many.
 
 use actix_web::{
-    HttpRequest, web,
+    HttpRequest, HttpResponse,
+    body::{BoxBody, None as NoBody},
+    http::{
+        StatusCode,
+        header::{self, EntityTag, Header, HeaderValue, IfNoneMatch},
+    },
+    web,
     web::{Payload, ServiceConfig},
 };
-use engine::{registry::VersionSelector, serve::Prediction};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use engine::{
+    registry::VersionSelector,
+    serve::{CacheUse, Prediction},
+};
+use sha2::{Digest, Sha256};
 
-use super::{Answer, Shared, body, decoded, predicted, refusing_others, segment, version_number};
+use super::{Answer, Shared, body, decoded, encoding, predicted, refusing_others, segment, version_number};
 use crate::{
+    access::Access,
+    cache_control,
     error::ApiError,
     wire::{decode_rows, encode_predictions},
 };
@@ -22,27 +41,113 @@ pub(super) fn resources(config: &mut ServiceConfig) {
 }
 
 async fn entities(state: Shared, request: HttpRequest) -> Answer {
-    let model = segment(&request, "model")?;
+    let mut access = state.access.http(&request);
+    let answer = of_entities(&state, &request, &mut access).await;
+    access.end(answer)
+}
+
+async fn of_entities(state: &Shared, request: &HttpRequest, access: &mut Access<'_>) -> Answer {
+    let model = segment(request, "model")?;
+    access.asked(&model);
     let query = Query::read(&model, request.query_string(), &["ids", "view", "version", "alias"])?;
     let ids = query.ids.ok_or_else(|| ApiError::BadRequest("expected '?ids=' with entity ids, got none".to_owned()))?;
     let view = query.view.as_deref().unwrap_or(&model);
-    let prediction = state.engine.predict_entities(&model, query.selector, view, &ids).await?;
-    answer(&prediction, Some(&ids))
+    let cache = cache_control::of_headers(request.headers());
+    let prediction = state.engine.predict_entities(&model, query.selector, view, &ids, cache).await?;
+    let tag = entity_tag(&prediction, &ids);
+    let mut response = if is_known(request, &tag) {
+        access.predicted(&prediction, prediction.timing.encoded());
+        let mut response = predicted(&prediction, Vec::new()).map_body(|_head, _body| BoxBody::new(NoBody::new()));
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        response.headers_mut().remove(header::CONTENT_TYPE);
+        response
+    } else {
+        answer(request, &prediction, Some(&ids), access).await?
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::ETAG, text(&tag.to_string()));
+    headers.insert(header::CACHE_CONTROL, text(&keeping(state, &prediction, cache)));
+    headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    Ok(response)
 }
 
 async fn rows(state: Shared, request: HttpRequest, payload: Payload) -> Answer {
-    let model = segment(&request, "model")?;
-    let query = Query::read(&model, request.query_string(), &["version", "alias"])?;
-    let body = body::read(&state, &request, payload).await?;
-    let prediction = state.engine.predict_rows(&model, query.selector, decode_rows(&body)?).await?;
-    answer(&prediction, None)
+    let mut access = state.access.http(&request);
+    let answer = of_rows(&state, &request, payload, &mut access).await;
+    access.end(answer)
 }
 
-fn answer(prediction: &Prediction, entities: Option<&[String]>) -> Answer {
+async fn of_rows(state: &Shared, request: &HttpRequest, payload: Payload, access: &mut Access<'_>) -> Answer {
+    let model = segment(request, "model")?;
+    access.asked(&model);
+    let query = Query::read(&model, request.query_string(), &["version", "alias"])?;
+    let body = body::read(state, request, payload).await?;
+    access.body(&body);
+    let cache = cache_control::of_headers(request.headers());
+    let prediction = state.engine.predict_rows(&model, query.selector, decode_rows(&body)?, cache).await?;
+    answer(request, &prediction, None, access).await
+}
+
+async fn answer(
+    request: &HttpRequest,
+    prediction: &Prediction,
+    entities: Option<&[String]>,
+    access: &mut Access<'_>,
+) -> Answer {
     let mut answer = Vec::with_capacity(128 * (prediction.rows + 1));
-    let Prediction { id, model, version, outputs, rows: _, cache: _, host: _ } = prediction;
+    let Prediction { id, model, version, outputs, rows: _, cache: _, host: _, timing: _ } = prediction;
     encode_predictions(&mut answer, id, model, *version, entities, outputs)?;
-    Ok(predicted(prediction, answer))
+    access.predicted(prediction, prediction.timing.encoded());
+    let Some(encoding) = encoding::wanted(request, answer.len()) else { return Ok(predicted(prediction, answer)) };
+    let mut response: HttpResponse = predicted(prediction, encoding::compressed(encoding, answer).await?);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding.as_str()));
+    headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    Ok(response)
+}
+
+/// Equal for equal predictions: a hash of all that an answer says but for its prediction id.
+fn entity_tag(prediction: &Prediction, entities: &[String]) -> EntityTag {
+    let Prediction { id: _, model, version, outputs, rows: _, cache: _, host: _, timing: _ } = prediction;
+    let mut said = Vec::with_capacity(256);
+    for name in [&**model].into_iter().chain(entities.iter().map(String::as_str)) {
+        said.extend_from_slice(&(name.len() as u64).to_le_bytes());
+        said.extend_from_slice(name.as_bytes());
+    }
+    said.extend_from_slice(&version.to_le_bytes());
+    for output in outputs.iter() {
+        output.append_key(&mut said);
+    }
+    let hash = Sha256::digest(&said);
+    // Half of it is more than chance can make equal.
+    let (half, _) = hash.split_at(16);
+    EntityTag::new_weak(URL_SAFE_NO_PAD.encode(half))
+}
+
+/// Whether the client holds an answer of this tag. A header that cannot be read is as none.
+fn is_known(request: &HttpRequest, tag: &EntityTag) -> bool {
+    request.headers().contains_key(header::IF_NONE_MATCH)
+        && match IfNoneMatch::parse(request) {
+            Ok(IfNoneMatch::Any) => true,
+            Ok(IfNoneMatch::Items(known)) => known.iter().any(|known| known.weak_eq(tag)),
+            Err(_) => false,
+        }
+}
+
+/// `Cache-Control` of an answer: whether, and how long after it was computed, its client may use it again.
+fn keeping(state: &Shared, prediction: &Prediction, asked: CacheUse) -> String {
+    let version = VersionSelector::Version(prediction.version);
+    let ttl = state.engine.deployment(&prediction.model, &version).map_or(0, |found| found.cache_ttl().as_secs());
+    match ttl {
+        _ if !asked.store => "no-store".to_owned(),
+        0 => "private, no-cache".to_owned(),
+        seconds => format!("private, max-age={seconds}"),
+    }
+}
+
+/// A header's value of characters that it may hold.
+fn text(value: &str) -> HeaderValue {
+    HeaderValue::from_str(value).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
 /// The query of this resource. A parameter that is not known is refused: it is a misspelling.

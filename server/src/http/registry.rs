@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse, http::Method, web::ServiceConfig};
 use chrono::{DateTime, Utc};
 use engine::{
     registry::{ModelVersion, RegisteredModel},
-    serve::{ServedModel, ServedVersion},
+    serve::{ModelServing, ServedModel, ServedVersion},
 };
 use serde::Serialize;
 
@@ -35,6 +35,8 @@ struct ModelAnswer {
     ready: bool,
     created_at: DateTime<Utc>,
     aliases: BTreeMap<String, u32>,
+    /// Settings of its own; null where those of the process hold.
+    serving: ModelServing,
     versions: Vec<VersionAnswer>,
     /// TensorFlow Serving: newest first.
     model_version_status: Vec<VersionStatus>,
@@ -48,6 +50,8 @@ struct VersionAnswer {
     error: Option<String>,
     /// The device that holds it; absent unless it is placed.
     serving_device: Option<String>,
+    /// Replicas that take requests.
+    instances: usize,
     #[serde(flatten)]
     registered: ModelVersion,
 }
@@ -75,7 +79,7 @@ async fn show(state: Shared, request: HttpRequest) -> Answer {
 }
 
 fn describe(state: &Shared, model: RegisteredModel, served: Option<ServedModel>) -> ModelAnswer {
-    let RegisteredModel { name, created_at, aliases, versions } = model;
+    let RegisteredModel { name, created_at, aliases, serving, versions } = model;
     let mut served: BTreeMap<u32, ServedVersion> =
         served.into_iter().flat_map(|model| model.versions).map(|version| (version.version, version)).collect();
     let describe_version = |registered: ModelVersion| {
@@ -83,10 +87,10 @@ fn describe(state: &Shared, model: RegisteredModel, served: Option<ServedModel>)
         let state = served.as_ref().map(|served| (&served.state, served.error.as_deref()));
         let status = VersionStatus::new(registered.version, state);
         let version = match served {
-            Some(ServedVersion { version: _, state, device, memory: _, error }) => {
-                VersionAnswer { state: state.name(), error, serving_device: device, registered }
+            Some(ServedVersion { version: _, state, device, instances, memory: _, error }) => {
+                VersionAnswer { state: state.name(), error, serving_device: device, instances, registered }
             }
-            None => VersionAnswer { state: "unloaded", error: None, serving_device: None, registered },
+            None => VersionAnswer { state: "unloaded", error: None, serving_device: None, instances: 0, registered },
         };
         (version, status)
     };
@@ -94,5 +98,5 @@ fn describe(state: &Shared, model: RegisteredModel, served: Option<ServedModel>)
     model_version_status.reverse();
     let ready =
         state.ready().is_ok() && state.engine.deployment(&name, &engine::registry::VersionSelector::Default).is_ok();
-    ModelAnswer { name, ready, created_at, aliases, versions, model_version_status }
+    ModelAnswer { name, ready, created_at, aliases, serving, versions, model_version_status }
 }

@@ -53,7 +53,7 @@ async fn unload(state: Shared, request: HttpRequest, payload: Payload) -> Answer
 async fn configuration(state: Shared, request: HttpRequest) -> Answer {
     let (name, selector) = named_model(&request)?;
     let deployment = state.engine.deployment(&name, &selector)?;
-    Ok(HttpResponse::Ok().json(ModelConfig::of(&deployment, state.engine.serving.settings())))
+    Ok(HttpResponse::Ok().json(ModelConfig::of(&deployment)))
 }
 
 fn check_repository(request: &HttpRequest) -> Result<(), ApiError> {

@@ -14,6 +14,7 @@ use engine::{registry::VersionSelector, serve::PredictRequest};
 
 use super::{Answer, Shared, body, decoded, predicted, refusing_others, segment};
 use crate::{
+    access::Access,
     error::ApiError,
     tfs::{
         Method, ModelName,
@@ -73,17 +74,25 @@ async fn metadata(state: Shared, request: HttpRequest) -> Answer {
 }
 
 async fn call(state: Shared, request: HttpRequest, payload: Payload) -> Answer {
-    let method = Method::parse(request.match_info().query("method")).ok_or_else(|| malformed_request(&request))?;
-    let name = named(&request)?;
-    let body = body::read(&state, &request, payload).await?;
+    let mut access = state.access.http(&request);
+    let answer = answered(&state, &request, payload, &mut access).await;
+    access.end(answer)
+}
+
+async fn answered(state: &Shared, request: &HttpRequest, payload: Payload, access: &mut Access<'_>) -> Answer {
+    let method = Method::parse(request.match_info().query("method")).ok_or_else(|| malformed_request(request))?;
+    let name = named(request)?;
+    access.asked(&name.model);
+    let body = body::read(state, request, payload).await?;
+    access.body(&body);
     match method {
-        Method::Predict => predict(&state, &name, &body).await,
-        Method::Classify => classify(&state, &name, &body).await,
-        Method::Regress => regress(&state, &name, &body).await,
+        Method::Predict => predict(state, &name, &body, access).await,
+        Method::Classify => classify(state, &name, &body, access).await,
+        Method::Regress => regress(state, &name, &body, access).await,
     }
 }
 
-async fn predict(state: &Shared, name: &ModelName, body: &[u8]) -> Answer {
+async fn predict(state: &Shared, name: &ModelName, body: &[u8], access: &mut Access<'_>) -> Answer {
     let read = |signature: &Signature| {
         let TfsPredict { signature_name, form, inputs } =
             decode_tfs_predict(body, signature).map_err(|error| misfit(Method::Predict, body, error))?;
@@ -93,22 +102,25 @@ async fn predict(state: &Shared, name: &ModelName, body: &[u8]) -> Answer {
     let (prediction, form) = name.answer(&state.engine, read).await?;
     let mut answer = Vec::with_capacity(USUAL_ANSWER);
     encode_tfs_predict(&mut answer, form, &prediction.outputs)?;
+    access.predicted(&prediction, prediction.timing.encoded());
     Ok(predicted(&prediction, answer))
 }
 
-async fn classify(state: &Shared, name: &ModelName, body: &[u8]) -> Answer {
+async fn classify(state: &Shared, name: &ModelName, body: &[u8], access: &mut Access<'_>) -> Answer {
     let read = |signature: &Signature| read_examples(state, Method::Classify, body, signature);
     let Classified { prediction, labels, scores } = results::classify(&state.engine, name, None, read).await?;
     let mut answer = Vec::with_capacity(USUAL_ANSWER);
     encode_tfs_classes(&mut answer, &labels, &scores)?;
+    access.predicted(&prediction, prediction.timing.encoded());
     Ok(predicted(&prediction, answer))
 }
 
-async fn regress(state: &Shared, name: &ModelName, body: &[u8]) -> Answer {
+async fn regress(state: &Shared, name: &ModelName, body: &[u8], access: &mut Access<'_>) -> Answer {
     let read = |signature: &Signature| read_examples(state, Method::Regress, body, signature);
     let Regressed { prediction, values } = results::regress(&state.engine, name, None, read).await?;
     let mut answer = Vec::with_capacity(USUAL_ANSWER);
     encode_tfs_regressions(&mut answer, &values)?;
+    access.predicted(&prediction, prediction.timing.encoded());
     Ok(predicted(&prediction, answer))
 }
 

@@ -1,12 +1,12 @@
 //! The configuration of a version in Triton's form: what its clients ask for before they send batches.
 //!
-//! It is read off the signature, the buckets and the serving settings; nothing of it can be set here. Fields that mean nothing
+//! It is read off the signature, the buckets, the replicas and the serving settings; nothing of it can be set here. Fields that mean nothing
 //! for this server are there with Triton's defaults, because clients expect them.
 
 use std::collections::BTreeMap;
 
-use contract::{Axis, DataType, Device, DeviceKind, TensorSpec};
-use engine::serve::{Deployment, ServingSettings};
+use contract::{Axis, DataType, DeviceKind, TensorSpec};
+use engine::serve::{Deployment, DeviceShare};
 use serde::Serialize;
 
 use super::PLATFORM;
@@ -30,7 +30,8 @@ pub(crate) struct ModelConfig {
     batch_output: [Empty; 0],
     optimization: Optimization,
     pub(crate) dynamic_batching: DynamicBatching,
-    pub(crate) instance_group: [InstanceGroup; 1],
+    /// One per device.
+    pub(crate) instance_group: Vec<InstanceGroup>,
     default_model_filename: &'static str,
     cc_model_filenames: Empty,
     metric_tags: Empty,
@@ -94,8 +95,8 @@ pub(crate) struct DynamicBatching {
     pub(crate) preferred_batch_size: Vec<i32>,
     pub(crate) max_queue_delay_microseconds: u64,
     preserve_ordering: bool,
-    priority_levels: u64,
-    default_priority_level: u64,
+    pub(crate) priority_levels: u64,
+    pub(crate) default_priority_level: u64,
     pub(crate) default_queue_policy: QueuePolicy,
     priority_queue_policy: Empty,
 }
@@ -126,7 +127,10 @@ pub(crate) struct InstanceGroup {
 
 impl ModelConfig {
     /// The configuration that a version is served with.
-    pub(crate) fn of(deployment: &Deployment, serving: &ServingSettings) -> Self {
+    pub(crate) fn of(deployment: &Deployment) -> Self {
+        let serving = deployment.settings();
+        // Triton has no levels where ours has one.
+        let levels = |level: u32| if serving.priority_levels > 1 { u64::from(level) } else { 0 };
         let signature = deployment.model().signature();
         let name = deployment.name().to_string();
         let batches = buckets(deployment.model().buckets(), serving.max_batch_rows);
@@ -151,8 +155,8 @@ impl ModelConfig {
                 preferred_batch_size: batches,
                 max_queue_delay_microseconds: micros(serving.max_queue_delay),
                 preserve_ordering: false,
-                priority_levels: 0,
-                default_priority_level: 0,
+                priority_levels: levels(serving.priority_levels),
+                default_priority_level: levels(serving.default_priority),
                 default_queue_policy: QueuePolicy {
                     timeout_action: "REJECT",
                     default_timeout_microseconds: micros(serving.request_timeout),
@@ -161,13 +165,18 @@ impl ModelConfig {
                 },
                 priority_queue_policy: Empty::new(),
             },
-            instance_group: [InstanceGroup::of(&name, deployment.device())],
+            instance_group: deployment
+                .devices()
+                .iter()
+                .enumerate()
+                .map(|(n, share)| InstanceGroup::of(&name, n, share))
+                .collect(),
             default_model_filename: "",
             cc_model_filenames: Empty::new(),
             metric_tags: Empty::new(),
             parameters: Empty::new(),
             model_warmup: [],
-            response_cache: Enabled { enable: serving.cache_bytes > 0 && !serving.cache_ttl.is_zero() },
+            response_cache: Enabled { enable: !serving.cache_ttl.is_zero() },
             name,
         }
     }
@@ -202,7 +211,8 @@ impl Output {
 }
 
 impl InstanceGroup {
-    fn of(model: &str, device: &Device) -> Self {
+    fn of(model: &str, number: usize, share: &DeviceShare) -> Self {
+        let DeviceShare { device, instances, memory: _ } = share;
         let (kind, gpus) = match device.kind {
             DeviceKind::Cpu => ("KIND_CPU", Vec::new()),
             DeviceKind::Wgpu | DeviceKind::Vulkan | DeviceKind::Cuda => {
@@ -210,9 +220,9 @@ impl InstanceGroup {
             }
         };
         Self {
-            name: format!("{model}_0"),
+            name: format!("{model}_{number}"),
             kind,
-            count: 1,
+            count: i32::try_from(*instances).unwrap_or(i32::MAX),
             gpus,
             secondary_devices: [],
             profile: [],
@@ -267,6 +277,8 @@ fn micros(duration: std::time::Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use contract::{Device, MemoryUse};
+
     use super::*;
 
     #[test]
@@ -279,7 +291,9 @@ mod tests {
     #[test]
     fn a_gpu_is_named_by_its_number() {
         let on = |kind, index| {
-            let group = InstanceGroup::of("m", &Device { kind, index, name: String::new() });
+            let device = Device { kind, index, name: String::new() };
+            let group = InstanceGroup::of("m", 1, &DeviceShare { device, instances: 3, memory: MemoryUse::default() });
+            assert_eq!((group.name.as_str(), group.count), ("m_1", 3));
             (group.kind, group.gpus)
         };
         assert_eq!(on(DeviceKind::Cpu, 0), ("KIND_CPU", vec![]));

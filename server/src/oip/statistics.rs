@@ -6,7 +6,7 @@ use contract::DeviceKind;
 use engine::{
     Engine,
     monitor::{BatchStatistics, StatisticDuration, VersionStatistics},
-    serve::Deployment,
+    serve::{Deployment, DeviceShare},
 };
 use serde::Serialize;
 
@@ -128,14 +128,14 @@ impl ModelStatistics {
             inference_stats,
             response_stats: ResponseStatistics {},
             batch_stats: batches,
-            memory_usage: vec![MemoryUsage::of(deployment)],
+            memory_usage: deployment.devices().iter().map(MemoryUsage::of).collect(),
         }
     }
 }
 
 impl MemoryUsage {
-    fn of(deployment: &Deployment) -> Self {
-        let (device, memory) = (deployment.device(), deployment.memory());
+    fn of(share: &DeviceShare) -> Self {
+        let DeviceShare { device, instances: _, memory } = share;
         Self {
             kind: if device.kind == DeviceKind::Cpu { "CPU" } else { "GPU" },
             id: i64::try_from(device.index).unwrap_or(i64::MAX),

@@ -14,6 +14,11 @@ use figment::{
 
 use super::ServerSettings;
 
+/// A file of a log holds some lines at least.
+const SMALLEST_LOG_FILE: u64 = 64 << 10;
+/// Each is renamed when a new one is begun.
+const MOST_LOG_FILES: u64 = 1000;
+
 /// Settings that cannot be used. Each message is one line; the process exits with code 64.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -115,6 +120,29 @@ impl ServerSettings {
         if self.max_body == 0 || usize::try_from(self.max_body).is_err() {
             let got = self.max_body.to_string();
             return Err(SettingsError::Value { name: "max_body", expected: "a size above 0 that fits in memory", got });
+        }
+        self.check_access_log()
+    }
+
+    fn check_access_log(&self) -> Result<(), SettingsError> {
+        for (name, value) in [("access_sample", self.access_sample), ("payload_sample", self.payload_sample)] {
+            if !(0.0..=1.0).contains(&value) {
+                return Err(SettingsError::Value { name, expected: "a fraction from 0 to 1", got: value.to_string() });
+            }
+        }
+        if self.access_file_bytes < SMALLEST_LOG_FILE {
+            let got = self.access_file_bytes.to_string();
+            return Err(SettingsError::Value { name: "access_file_bytes", expected: "at least 64KiB", got });
+        }
+        let files = self.access_total_bytes / self.access_file_bytes;
+        if !(1..=MOST_LOG_FILES).contains(&files) {
+            let expected = "1 to 1000 times access_file_bytes";
+            let got = format!("{} with access_file_bytes {}", self.access_total_bytes, self.access_file_bytes);
+            return Err(SettingsError::Value { name: "access_total_bytes", expected, got });
+        }
+        if !self.payload_log.is_empty() && self.payload_log == self.access_log {
+            let got = format!("'{}' for both", self.payload_log);
+            return Err(SettingsError::Value { name: "payload_log", expected: "another file than access_log", got });
         }
         Ok(())
     }

@@ -215,6 +215,37 @@ pub struct ServerSettings {
     /// Directory that traces of requests may be written to, when a client asks for them; without it none are
     #[arg(long, env = "EMBERLINE_TRACE_DIR", value_name = "DIR")]
     pub trace_dir: Option<PathBuf>,
+
+    /// File that predictions are logged to, one JSON object a line; - for standard output, empty for none
+    #[arg(long, env = "EMBERLINE_ACCESS_LOG", value_name = "FILE", default_value = "")]
+    pub access_log: String,
+
+    /// Fraction of the predictions that the access log has, from 0 to 1
+    #[arg(long, env = "EMBERLINE_ACCESS_SAMPLE", value_name = "FRACTION", default_value = "1", value_parser = units::parse_fraction)]
+    pub access_sample: f64,
+
+    /// File that predictions are logged to with what clients sent, which may be personal data; - for standard output, empty for none
+    #[arg(long, env = "EMBERLINE_PAYLOAD_LOG", value_name = "FILE", default_value = "")]
+    pub payload_log: String,
+
+    /// Fraction of the predictions that the payload log has, from 0 to 1
+    #[arg(long, env = "EMBERLINE_PAYLOAD_SAMPLE", value_name = "FRACTION", default_value = "1", value_parser = units::parse_fraction)]
+    pub payload_sample: f64,
+
+    /// Largest request body that the payload log holds; of a larger one it has the size
+    #[arg(long, env = "EMBERLINE_PAYLOAD_MAX_BODY", value_name = "SIZE", default_value = "1MiB", value_parser = parse_bytes)]
+    #[serde(with = "units::bytes")]
+    pub payload_max_body: u64,
+
+    /// Size at which a file of the access or payload log is put aside and a new one begun
+    #[arg(long, env = "EMBERLINE_ACCESS_FILE_BYTES", value_name = "SIZE", default_value = "64MiB", value_parser = parse_bytes)]
+    #[serde(with = "units::bytes")]
+    pub access_file_bytes: u64,
+
+    /// Most disk space of the access log and of the payload log, each; the oldest files go first
+    #[arg(long, env = "EMBERLINE_ACCESS_TOTAL_BYTES", value_name = "SIZE", default_value = "512MiB", value_parser = parse_bytes)]
+    #[serde(with = "units::bytes")]
+    pub access_total_bytes: u64,
 }
 
 #[cfg(test)]

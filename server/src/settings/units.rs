@@ -54,6 +54,12 @@ pub(super) fn parse_optional_address(text: &str) -> Result<String, String> {
     if text.is_empty() { Ok(String::new()) } else { parse_address(text) }
 }
 
+/// Reads a fraction from 0 to 1.
+pub(super) fn parse_fraction(text: &str) -> Result<f64, String> {
+    let fraction = text.trim().parse().ok().filter(|fraction: &f64| (0.0..=1.0).contains(fraction));
+    fraction.ok_or_else(|| format!("expected a fraction from 0 to 1 such as 0.01, got '{text}'"))
+}
+
 fn split(text: &str) -> Option<(u64, &str)> {
     let end = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
@@ -142,6 +148,14 @@ mod tests {
         assert_eq!(parse_bytes("2 GB"), Ok(2_000_000_000));
         for text in ["", "MiB", "-1", "1.5MiB", "1mib", "99999999999GiB"] {
             assert!(parse_bytes(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn reads_fractions() {
+        assert_eq!(["0", "1", "0.25", "1e-3"].map(parse_fraction), [0.0, 1.0, 0.25, 1e-3].map(Ok));
+        for text in ["", "-0.1", "1.1", "NaN", "inf", "half", "10%"] {
+            assert!(parse_fraction(text).is_err(), "{text}");
         }
     }
 

@@ -10,7 +10,7 @@ pub(crate) mod results;
 pub(crate) mod signature;
 pub(crate) mod status;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use contract::Signature;
 use engine::{
@@ -103,11 +103,13 @@ impl ModelName {
     ) -> Result<(Prediction, T), ApiError> {
         loop {
             let deployment = self.deployment(engine)?;
+            let received = Some(Instant::now());
             let (request, beside) = read(deployment.model().signature())?;
             let selector = VersionSelector::Version(deployment.version());
             let replaced =
                 || engine.deployment(&self.model, &self.selector).is_ok_and(|now| !Arc::ptr_eq(&now, &deployment));
-            match engine.predict(PredictRequest { model: self.model.clone(), selector, ..request }, None).await {
+            let model = self.model.clone();
+            match engine.predict(PredictRequest { model, selector, received, ..request }, None).await {
                 Ok(prediction) => return Ok((prediction, beside)),
                 Err(Error::UnknownVersion { .. } | Error::NotReady { .. }) if replaced() => {}
                 Err(error) => return Err(self.worded(error)),

@@ -78,7 +78,7 @@ pub(crate) async fn model_status(engine: &Engine, name: &ModelName) -> Result<Mo
         Error::UnknownModel { model } => ApiError::NotFound(format!("Could not find any versions of model {model}")),
         other => other.into(),
     };
-    let RegisteredModel { name: _, created_at: _, aliases, versions } =
+    let RegisteredModel { name: _, created_at: _, aliases, serving: _, versions } =
         engine.registry.model(model).await.map_err(unknown)?;
     let wanted = match selector {
         VersionSelector::Default => None,

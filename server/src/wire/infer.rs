@@ -33,6 +33,8 @@ pub struct InferRequest {
     pub id: Option<String>,
     /// How long the client waits; from the parameter `timeout`, which is in microseconds and absent or 0 for no wish.
     pub timeout: Option<Duration>,
+    /// How urgent it is: 1 is the most urgent level, 0 no wish; from the parameter `priority`.
+    pub priority: u32,
     /// Inputs, in order.
     pub inputs: Vec<Tensor>,
     /// Outputs wanted, in order; all when empty.
@@ -69,8 +71,8 @@ pub fn decode_infer(body: &[u8], json: Option<usize>, regions: &dyn Regions) -> 
                 request.id = Some(reader.string("a string as 'id'")?.into_owned());
             }
             "parameters" => {
-                let RequestParameters { timeout, binary } = RequestParameters::read(reader)?;
-                (request.timeout, request.binary) = (timeout, binary);
+                let RequestParameters { timeout, priority, binary } = RequestParameters::read(reader)?;
+                (request.timeout, request.priority, request.binary) = (timeout, priority, binary);
             }
             "inputs" => {
                 inputs = Some(read_inputs(reader, &mut raw)?);

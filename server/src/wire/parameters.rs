@@ -13,6 +13,8 @@ const KNOWN: &str = "triton_enable_empty_final_response";
 pub(super) struct RequestParameters {
     /// Longest time to the answer; none for no wish.
     pub(super) timeout: Option<Duration>,
+    /// Level of urgency, from 1; 0 for no wish.
+    pub(super) priority: u32,
     /// Whether outputs that do not say otherwise come as raw bytes.
     pub(super) binary: bool,
 }
@@ -43,7 +45,11 @@ impl RequestParameters {
                     let microseconds = whole(reader, "a whole number of microseconds as 'timeout'")?;
                     parameters.timeout = (microseconds > 0).then(|| Duration::from_micros(microseconds));
                 }
-                "priority" => drop(whole(reader, "a whole number as 'priority'")?),
+                "priority" => {
+                    // One that large is beyond any model's last level, whichever it is.
+                    let level = whole(reader, "a whole number as 'priority'")?;
+                    parameters.priority = u32::try_from(level).unwrap_or(u32::MAX);
+                }
                 "binary_data_output" => {
                     parameters.binary = reader.boolean("true or false as 'binary_data_output'")?;
                 }

@@ -225,6 +225,33 @@ async fn a_client_that_goes_away_cancels_what_waits() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_is_given_up_is_not_computed() {
+    let one_by_one = FakeSettings { buckets: vec![1], golden: false, ..FakeSettings::default() };
+    let serving = ServingSettings { max_batch_rows: 1, cache_bytes: 0, ..ServingSettings::default() };
+    let api = Api::sum_with(&one_by_one, &[], serving).await;
+    let probe = api.probe();
+    probe.brake();
+    let client = api.client().await;
+    let calls: Vec<_> = (0..20_u8)
+        .map(|number| {
+            let mut client = client.clone();
+            tokio::spawn(async move { client.model_infer(sum_of(f32::from(number), 0.0)).await })
+        })
+        .collect();
+    let pending = || api.engine.serving.deployments()[0].pending_requests();
+    wait_until("all have come", || pending() == 20).await;
+    for call in &calls {
+        call.abort();
+    }
+    // The streams are reset, and that is noticed while the device still holds everything back.
+    wait_until("all are noticed to be gone", || pending() == 0).await;
+    probe.release();
+    assert!(api.client().await.model_infer(sum_of(1.0, 2.0)).await.is_ok());
+    assert!(probe.rows() <= 2, "{} rows were computed", probe.rows());
+    api.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_has_the_time_its_header_gives() {
     let api = Api::sum().await;
     let (mut sender, response) = head(&api, &[("grpc-timeout", "300m")]).await;

@@ -2,7 +2,9 @@
 
 #![cfg(test)]
 
+mod access;
 mod binary;
+mod caching;
 mod documents;
 mod encodings;
 mod errors;
@@ -12,6 +14,7 @@ mod lifecycle;
 mod limits;
 mod predictions;
 mod protocol;
+mod serving;
 mod shared_memory;
 mod statistics;
 mod wire;

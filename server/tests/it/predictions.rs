@@ -139,7 +139,7 @@ fn the_monitor_counts_what_was_answered() {
     let report = api.get("/v1/monitor").json();
     let version = &report["versions"][0];
     assert_eq!((&version["model"], &version["version"]), (&json!("sum"), &json!(1)), "{report}");
-    assert_eq!(version["cache"], json!({ "hits": 2, "misses": 1, "off": 0 }));
+    assert_eq!(version["cache"], json!({ "hits": 2, "misses": 1, "off": 0, "hit_ratio": 2.0 / 3.0 }));
     assert_eq!(report["devices"][0]["device"], "cpu");
     assert!(report["process"]["rss_bytes"].as_u64().is_some_and(|bytes| bytes > 1_000_000));
 

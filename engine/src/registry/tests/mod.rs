@@ -244,3 +244,36 @@ fn all_work_is_done_by_the_control_runtime() {
         assert!(matches!(registry.generation().await, Err(Error::Database(sqlx::Error::PoolClosed))));
     });
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn serving_settings_are_kept_with_their_history() {
+    let bench = bench().await;
+    bench.publish("wine", "a").await;
+    let registry = bench.registry.acting_as("ada");
+    let serving = async || bench.registry.model("wine").await.unwrap().serving;
+    assert_eq!(serving().await, ModelServing::default());
+    let generation = registry.generation().await.unwrap();
+    let settings = ModelServing { instances: Some(2), slo_us: Some(5000), ..ModelServing::default() };
+    registry.set_serving("wine", settings.clone()).await.unwrap();
+    // The same again changes nothing.
+    registry.set_serving("wine", settings.clone()).await.unwrap();
+    assert_eq!(registry.generation().await.unwrap(), generation + 1);
+    assert_eq!(serving().await, settings);
+    assert_eq!(registry.models().await.unwrap()[0].serving, settings);
+    registry.set_serving("wine", ModelServing::default()).await.unwrap();
+    assert_eq!(serving().await, ModelServing::default());
+    let history = registry.history("wine").await.unwrap();
+    let changes: Vec<_> = history[1..].iter().map(|entry| (entry.change, entry.serving.clone())).collect();
+    assert_eq!(changes, [(Change::ServingSet, Some(settings)), (Change::ServingSet, Some(ModelServing::default()))]);
+    assert_eq!(history[1].actor.as_deref(), Some("ada"));
+
+    let unknown = registry.set_serving("beer", ModelServing::default()).await;
+    assert!(matches!(unknown, Err(Error::UnknownModel { .. })), "{unknown:?}");
+    let wrong = registry.set_serving("wine", ModelServing { instances: Some(0), ..ModelServing::default() }).await;
+    assert!(matches!(wrong, Err(Error::BadRequest(_))), "{wrong:?}");
+    // A new model of the same name begins anew.
+    registry.set_serving("wine", ModelServing { weight: Some(3), ..ModelServing::default() }).await.unwrap();
+    registry.delete_model("wine").await.unwrap();
+    bench.publish("wine", "b").await;
+    assert_eq!(serving().await, ModelServing::default());
+}

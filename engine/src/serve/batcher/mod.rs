@@ -25,6 +25,7 @@ use std::{
 use contract::{RowBlock, RunError};
 
 use self::pending::{Pending, Pendings, Slot};
+use super::settings::LaneSettings;
 use crate::monitor::ComputeTimes;
 
 /// A placed replica's name at its executor; never used twice.
@@ -84,6 +85,8 @@ pub(super) struct Work<R> {
     pub(super) class: usize,
     /// Encoded rows, at least one.
     pub(super) rows: RowBlock,
+    /// As in a request: 1 is the most urgent, 0 the lane's default.
+    pub(super) priority: u32,
     pub(super) arrived: Instant,
     pub(super) deadline: Instant,
     pub(super) reply: R,
@@ -106,6 +109,11 @@ impl LaneShape {
         let used = buckets.iter().filter(|bucket| **bucket <= max_batch_rows).count().max(1);
         buckets.truncate(used);
         (!buckets.is_empty()).then_some(Self { buckets })
+    }
+
+    /// Those of its buckets that batches of at most `max_batch_rows` rows use.
+    fn up_to(&self, max_batch_rows: usize) -> Self {
+        Self::new(&self.buckets, max_batch_rows).unwrap_or_else(|| self.clone())
     }
 
     /// Buckets in use, ascending, at least one.
@@ -157,24 +165,42 @@ struct Queue {
     rows: usize,
 }
 
+#[derive(Debug)]
+struct Lane {
+    /// Buckets that are warm.
+    warm: LaneShape,
+    /// Those in use.
+    shape: LaneShape,
+    settings: LaneSettings,
+}
+
 /// Forms batches of rows from requests and gives each request its own rows back.
 #[derive(Debug)]
 pub(super) struct Batcher<R> {
-    max_delay: Duration,
-    lanes: HashMap<LaneId, LaneShape>,
+    lanes: HashMap<LaneId, Lane>,
     queues: BTreeMap<QueueKey, Queue>,
     pendings: Pendings<R>,
 }
 
+impl<R> Default for Batcher<R> {
+    fn default() -> Self {
+        Self { lanes: HashMap::new(), queues: BTreeMap::new(), pendings: Pendings::default() }
+    }
+}
+
 impl<R: Reply> Batcher<R> {
-    /// A batcher that holds a batch that is not full back for up to `max_delay`.
-    pub(super) fn new(max_delay: Duration) -> Self {
-        Self { max_delay, lanes: HashMap::new(), queues: BTreeMap::new(), pendings: Pendings::default() }
+    /// Takes requests for `lane`, whose buckets `warm` are warm, from now on.
+    pub(super) fn add_lane(&mut self, lane: LaneId, warm: LaneShape, settings: LaneSettings) {
+        let shape = warm.up_to(settings.max_batch_rows);
+        self.lanes.insert(lane, Lane { warm, shape, settings });
     }
 
-    /// Takes requests for `lane` from now on.
-    pub(super) fn add_lane(&mut self, lane: LaneId, shape: LaneShape) {
-        self.lanes.insert(lane, shape);
+    /// Serves a lane differently from now on, if it is there.
+    pub(super) fn configure(&mut self, lane: LaneId, settings: LaneSettings) {
+        if let Some(lane) = self.lanes.get_mut(&lane) {
+            lane.shape = lane.warm.up_to(settings.max_batch_rows);
+            lane.settings = settings;
+        }
     }
 
     /// Takes no more requests for `lane` and refuses those that wait.
@@ -186,7 +212,7 @@ impl<R: Reply> Batcher<R> {
 
     /// Takes a request, or answers it at once when its lane is unknown or it has no rows.
     pub(super) fn push(&mut self, work: Work<R>) {
-        let Work { lane, class, rows, arrived, deadline, reply } = work;
+        let Work { lane, class, rows, priority: _, arrived, deadline, reply } = work;
         if !self.lanes.contains_key(&lane) || rows.rows() == 0 {
             reply.answer(Err(Failure::Unloaded));
             return;
@@ -205,9 +231,9 @@ impl<R: Reply> Batcher<R> {
         let mut oldest: Option<(Instant, QueueKey)> = None;
         for (key, queue) in &mut self.queues {
             Self::discard_dead(queue, &mut self.pendings, now);
-            let (Some(slot), Some(shape)) = (queue.waiting.front(), self.lanes.get(&key.lane)) else { continue };
+            let (Some(slot), Some(lane)) = (queue.waiting.front(), self.lanes.get(&key.lane)) else { continue };
             let Some(head) = self.pendings.get(*slot) else { continue };
-            let ready = queue.rows >= shape.max_rows() || head.due(self.max_delay) <= now;
+            let ready = queue.rows >= lane.shape.max_rows() || head.due(lane.settings.max_queue_delay) <= now;
             if ready && oldest.is_none_or(|(arrived, _key)| head.arrived < arrived) {
                 oldest = Some((head.arrived, *key));
             }
@@ -216,7 +242,7 @@ impl<R: Reply> Batcher<R> {
     }
 
     fn form(&mut self, key: QueueKey, now: Instant) -> Option<Batch> {
-        let shape = self.lanes.get(&key.lane)?;
+        let shape = &self.lanes.get(&key.lane)?.shape;
         let queue = self.queues.get_mut(&key)?;
         let (mut parts, mut rows) = (Vec::new(), 0);
         while rows < shape.max_rows() {
@@ -240,8 +266,11 @@ impl<R: Reply> Batcher<R> {
 
     /// When the batcher wants to be asked for a batch again if nothing else happens; none when nothing waits.
     pub(super) fn wake_at(&self) -> Option<Instant> {
-        let heads = self.queues.values().filter_map(|queue| self.pendings.get(*queue.waiting.front()?));
-        heads.map(|head| head.due(self.max_delay)).min()
+        let due = |(key, queue): (&QueueKey, &Queue)| {
+            let delay = self.lanes.get(&key.lane)?.settings.max_queue_delay;
+            Some(self.pendings.get(*queue.waiting.front()?)?.due(delay))
+        };
+        self.queues.iter().filter_map(due).min()
     }
 
     /// The batch's rows: those of its only request where they are, or joined in `joined`.

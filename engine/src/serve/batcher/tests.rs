@@ -7,7 +7,10 @@ use std::{
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{
+    super::settings::{ModelServing, ServingSettings},
+    *,
+};
 
 const LANES: [(LaneId, &[usize]); 3] = [(0, &[1, 4]), (1, &[8]), (2, &[2, 3, 7])];
 /// What the pretended device adds to each row.
@@ -15,6 +18,11 @@ const SHIFT: u64 = 1 << 32;
 
 fn shape(lane: LaneId) -> LaneShape {
     LaneShape::new(LANES[usize::try_from(lane).unwrap()].1, 1000).unwrap()
+}
+
+fn settings(max_queue_delay: Duration) -> LaneSettings {
+    let process = ServingSettings { max_queue_delay, ..ServingSettings::default() };
+    LaneSettings::new(&process, &ModelServing::default())
 }
 
 fn block(rows: impl IntoIterator<Item = u64>) -> RowBlock {
@@ -109,6 +117,7 @@ struct Account {
 
 struct Harness {
     batcher: Batcher<Sender>,
+    delay: Duration,
     now: Instant,
     accounts: Vec<Account>,
     present: [bool; 3],
@@ -120,12 +129,13 @@ struct Harness {
 
 impl Harness {
     fn new(delay: u64) -> Self {
-        let mut batcher = Batcher::new(Duration::from_millis(delay));
+        let mut batcher = Batcher::default();
         for (lane, _buckets) in LANES {
-            batcher.add_lane(lane, shape(lane));
+            batcher.add_lane(lane, shape(lane), settings(Duration::from_millis(delay)));
         }
         Self {
             batcher,
+            delay: Duration::from_millis(delay),
             now: Instant::now(),
             accounts: Vec::new(),
             present: [true; 3],
@@ -163,7 +173,7 @@ impl Harness {
             }
             Event::AddLane(lane) => {
                 if !std::mem::replace(&mut self.present[usize::try_from(lane).unwrap()], true) {
-                    self.batcher.add_lane(lane, shape(lane));
+                    self.batcher.add_lane(lane, shape(lane), settings(self.delay));
                 }
             }
             Event::FailAll => {
@@ -182,7 +192,7 @@ impl Harness {
         let mailbox = Rc::new(Mailbox::default());
         mailbox.queued.set(rows.len());
         let reply = Sender { mailbox: Rc::clone(&mailbox) };
-        let work = Work { lane, class, rows: block(rows.clone()), arrived: self.now, deadline, reply };
+        let work = Work { lane, class, rows: block(rows.clone()), priority: 0, arrived: self.now, deadline, reply };
         let refused = !self.present[usize::try_from(lane).unwrap()];
         let account = Account { lane, class, rows, deadline, mailbox, refused, lost_batch: false, shut_down: false };
         self.accounts.push(account);
@@ -305,15 +315,15 @@ fn push(batcher: &mut Batcher<Sender>, rows: RowBlock, now: Instant, patience: D
     let mailbox = Rc::new(Mailbox::default());
     mailbox.queued.set(rows.rows());
     let reply = Sender { mailbox: Rc::clone(&mailbox) };
-    batcher.push(Work { lane: 0, class: 0, rows, arrived: now, deadline: now + patience, reply });
+    batcher.push(Work { lane: 0, class: 0, rows, priority: 0, arrived: now, deadline: now + patience, reply });
     mailbox
 }
 
 #[test]
 fn holds_a_batch_back_until_it_is_full_or_due() {
     let (now, delay, patience) = (Instant::now(), Duration::from_millis(5), Duration::from_secs(1));
-    let mut batcher = Batcher::new(delay);
-    batcher.add_lane(0, shape(0));
+    let mut batcher = Batcher::default();
+    batcher.add_lane(0, shape(0), settings(delay));
     push(&mut batcher, block([1]), now, patience);
     assert!(batcher.next_batch(now).is_none());
     assert_eq!(batcher.wake_at(), Some(now + delay));
@@ -326,8 +336,8 @@ fn holds_a_batch_back_until_it_is_full_or_due() {
 #[test]
 fn does_not_hold_back_what_would_be_late() {
     let now = Instant::now();
-    let mut batcher = Batcher::new(Duration::from_secs(10));
-    batcher.add_lane(0, shape(0));
+    let mut batcher = Batcher::default();
+    batcher.add_lane(0, shape(0), settings(Duration::from_secs(10)));
     push(&mut batcher, block([1]), now, Duration::from_millis(8));
     assert_eq!(batcher.wake_at(), Some(now + Duration::from_millis(4)));
     assert!(batcher.next_batch(now + Duration::from_millis(4)).is_some());
@@ -336,8 +346,8 @@ fn does_not_hold_back_what_would_be_late() {
 #[test]
 fn keeps_blocks_of_different_widths_apart() {
     let now = Instant::now();
-    let mut batcher = Batcher::new(Duration::ZERO);
-    batcher.add_lane(0, shape(0));
+    let mut batcher = Batcher::default();
+    batcher.add_lane(0, shape(0), settings(Duration::ZERO));
     let mut narrow = RowBlock::new(4);
     narrow.data_mut().push(1_u32);
     push(&mut batcher, narrow, now, Duration::from_secs(1));
@@ -349,8 +359,8 @@ fn keeps_blocks_of_different_widths_apart() {
 #[test]
 fn a_lone_request_runs_and_is_answered_without_a_copy() {
     let now = Instant::now();
-    let mut batcher = Batcher::new(Duration::ZERO);
-    batcher.add_lane(0, shape(0));
+    let mut batcher = Batcher::default();
+    batcher.add_lane(0, shape(0), settings(Duration::ZERO));
     let mailbox = push(&mut batcher, block([1, 2]), now, Duration::from_secs(1));
     let batch = batcher.next_batch(now).unwrap();
     let mut joined = RowBlock::default();

@@ -6,17 +6,20 @@ use contract::{Device, MemoryUse, Model, Replica, RunError};
 use tokio::sync::oneshot;
 
 use super::{
-    super::batcher::{LaneId, LaneShape},
-    guarded,
+    super::{
+        batcher::{LaneId, LaneShape},
+        settings::LaneSettings,
+    },
+    LaneMonitor, guarded,
 };
-use crate::monitor::VersionMonitor;
 
 /// The order to place a model.
 pub(super) struct Placement {
     pub(super) lane: LaneId,
     pub(super) model: Arc<dyn Model>,
     pub(super) shape: LaneShape,
-    pub(super) monitor: Arc<VersionMonitor>,
+    pub(super) settings: LaneSettings,
+    pub(super) monitor: LaneMonitor,
     pub(super) done: oneshot::Sender<Result<MemoryUse, RunError>>,
 }
 
@@ -45,6 +48,10 @@ impl Loading {
 
     pub(super) fn lane(&self) -> LaneId {
         self.placement.lane
+    }
+
+    pub(super) fn configure(&mut self, settings: LaneSettings) {
+        self.placement.settings = settings;
     }
 
     /// Gives up what there is of it.

@@ -32,7 +32,7 @@ use self::{
 };
 use super::{
     batcher::{Computed, Failure, LaneId, LaneShape, Work},
-    settings::ServingSettings,
+    settings::{LaneSettings, ServingSettings},
 };
 use crate::{
     Error, Result,
@@ -48,10 +48,14 @@ const ORDER_RETRY: Duration = Duration::from_millis(1);
 /// Shortest and longest advice on when to come back after an overload.
 const RETRY_AFTER: std::ops::RangeInclusive<Duration> = Duration::from_millis(50)..=Duration::from_secs(30);
 
+/// Who counts a lane's batches: nobody until it is set, so that a self-test's are not counted.
+pub(super) type LaneMonitor = Arc<OnceLock<Arc<VersionMonitor>>>;
+
 /// What the thread is told.
 enum Command {
     Predict(Box<Work<Waiter>>),
     Place(Box<Placement>),
+    Configure(LaneId, Box<LaneSettings>),
     Remove { lane: LaneId, done: Option<oneshot::Sender<()>> },
     Stop,
 }
@@ -67,8 +71,6 @@ pub(super) struct Shared {
     queued_rows: AtomicUsize,
     /// Moving average of the time between two full answers of the device, in nanoseconds; 0 until one is known.
     batch_nanos: AtomicU64,
-    /// Replicas placed or on their way.
-    replicas: AtomicUsize,
     /// Set once the device is gone.
     lost: OnceLock<RunError>,
     /// Set once the thread takes no more commands.
@@ -103,7 +105,6 @@ impl Executor {
             max_queue_rows: settings.max_queue_rows,
             queued_rows: AtomicUsize::new(0),
             batch_nanos: AtomicU64::new(0),
-            replicas: AtomicUsize::new(0),
             lost: OnceLock::new(),
             ended: AtomicBool::new(false),
         });
@@ -111,10 +112,10 @@ impl Executor {
         let (commands, receiver) = bounded(settings.max_queue_rows.min(MOST_REQUEST_PLACES) + ORDER_PLACES);
         let leftovers = receiver.clone();
         let (told_gone, gone) = watch::channel(false);
-        let (max_delay, worker_shared) = (settings.max_queue_delay, Arc::clone(&shared));
+        let worker_shared = Arc::clone(&shared);
         std::thread::Builder::new()
             .name(format!("executor-{}", shared.device))
-            .spawn(move || Worker::new(worker_shared, receiver, max_delay, told_gone).run())?;
+            .spawn(move || Worker::new(worker_shared, receiver, told_gone).run())?;
         Ok(Self { shared, commands, leftovers, gone })
     }
 
@@ -135,30 +136,25 @@ impl Executor {
         Some(RunError::DeviceLost { device: shared.device.to_string(), reason })
     }
 
-    /// Replicas placed or on their way.
-    pub(super) fn replicas(&self) -> usize {
-        self.shared.replicas.load(Ordering::Relaxed)
-    }
-
     /// Rows that wait for the device.
-    #[cfg(test)]
     pub(super) fn queued_rows(&self) -> usize {
         self.shared.queued_rows.load(Ordering::Relaxed)
     }
 
-    /// Runs rows on a lane. Gives up nothing at the deadline by itself while the device is busy: the caller puts a timeout
+    /// Runs rows on a lane. `priority` is as in a request: 1 is the most urgent, 0 the lane's default. Gives up nothing at the deadline by itself while the device is busy: the caller puts a timeout
     /// around, and dropping the future cancels what has not reached the device.
     pub(super) async fn run(
         &self,
         lane: LaneId,
         class: usize,
         rows: RowBlock,
+        priority: u32,
         deadline: Instant,
     ) -> Result<Computed, Refused> {
         let permit = self.admit(rows.rows(), deadline)?;
         let (sender, answer) = oneshot::channel();
         let reply = Waiter::new(sender, permit);
-        let work = Work { lane, class, rows, arrived: Instant::now(), deadline, reply };
+        let work = Work { lane, class, rows, priority, arrived: Instant::now(), deadline, reply };
         self.send(Command::Predict(Box::new(work))).map_err(|refused| match refused {
             NotSent::Full(_) => self.overloaded(self.shared.queued_rows.load(Ordering::Relaxed)),
             NotSent::Ended => Refused::Failure(Failure::ShuttingDown),
@@ -170,18 +166,26 @@ impl Executor {
         }
     }
 
-    /// Places a model and warms its buckets one at a time between live batches. Dropping the future takes the replica away.
+    /// Places a model and warms the buckets of `shape` one at a time between live batches; `settings` say how it is served.
+    /// Dropping the future takes the replica away.
     pub(super) async fn place(
         &self,
         lane: LaneId,
         model: Arc<dyn Model>,
         shape: LaneShape,
-        monitor: Arc<VersionMonitor>,
+        settings: LaneSettings,
+        monitor: LaneMonitor,
     ) -> Result<MemoryUse> {
         let (done, placed) = oneshot::channel();
-        let placement = Placement { lane, model, shape, monitor, done };
+        let placement = Placement { lane, model, shape, settings, monitor, done };
         self.order(Command::Place(Box::new(placement))).await?;
         Ok(placed.await.map_err(|_dropped| Error::ShuttingDown)??)
+    }
+
+    /// Changes how a lane is served from now on; what waits already is served so too. Buckets that were not warmed when the
+    /// model was placed are not used, whatever `max_batch_rows` says. A lane that is not there is left at that.
+    pub(super) async fn configure(&self, lane: LaneId, settings: LaneSettings) -> Result<()> {
+        self.order(Command::Configure(lane, Box::new(settings))).await
     }
 
     /// Drops a lane's replica on the thread; what waits for it is refused.

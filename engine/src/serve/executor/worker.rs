@@ -14,12 +14,14 @@ use crossbeam::channel::{Receiver, RecvTimeoutError};
 use tokio::sync::watch;
 
 use super::{
-    super::batcher::{Batch, BatchTimes, Batcher, Failure, LaneId, Reply},
-    Command, Shared, guarded,
+    super::{
+        batcher::{Batch, BatchTimes, Batcher, Failure, LaneId, Reply},
+        settings::LaneSettings,
+    },
+    Command, LaneMonitor, Shared, guarded,
     loading::{Loading, Placement, Step},
     waiter::Waiter,
 };
-use crate::monitor::VersionMonitor;
 
 /// Batches on an accelerator at most, so that the next one uploads while the last one computes.
 const MOST_IN_FLIGHT: usize = 2;
@@ -30,7 +32,7 @@ const AVERAGED_BATCHES: u64 = 8;
 
 struct Lane {
     replica: Box<dyn Replica>,
-    monitor: Arc<VersionMonitor>,
+    monitor: LaneMonitor,
 }
 
 struct InFlight {
@@ -59,18 +61,13 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        commands: Receiver<Command>,
-        max_delay: Duration,
-        gone: watch::Sender<bool>,
-    ) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, commands: Receiver<Command>, gone: watch::Sender<bool>) -> Self {
         // A CPU computes in `submit`: a second batch there would only hold the first one's answer back.
         let most_in_flight = if shared.device.kind == DeviceKind::Cpu { 1 } else { MOST_IN_FLIGHT };
         Self {
             shared,
             commands,
-            batcher: Batcher::new(max_delay),
+            batcher: Batcher::default(),
             lanes: HashMap::new(),
             loading: VecDeque::new(),
             loading_turn: false,
@@ -112,13 +109,13 @@ impl Worker {
             let Ok(command) = self.commands.try_recv() else { break };
             self.obey(command);
         }
-        self.shared.replicas.store(self.lanes.len() + self.loading.len(), Ordering::Relaxed);
     }
 
     fn obey(&mut self, command: Command) {
         match command {
             Command::Predict(work) => self.batcher.push(*work),
             Command::Place(placement) => self.loading.push_back(Loading::new(*placement)),
+            Command::Configure(lane, settings) => self.configure(lane, *settings),
             Command::Remove { lane, done } => {
                 self.remove(lane);
                 if let Some(done) = done {
@@ -182,8 +179,8 @@ impl Worker {
         batch.times =
             BatchTimes { joining: submitted - formed, computing: ended.duration_since(began), ended: Some(ended) };
         // Before its requests are answered, so that whoever has an answer finds its batch counted.
-        if let (Ok(()), Some(lane)) = (&result, self.lanes.get(&batch.lane)) {
-            lane.monitor.batch(batch.rows, batch.bucket, batch.times.joining, batch.times.computing);
+        if let (Ok(()), Some(monitor)) = (&result, self.lanes.get(&batch.lane).and_then(|lane| lane.monitor.get())) {
+            monitor.batch(batch.rows, batch.bucket, batch.times.joining, batch.times.computing);
         }
         self.shared.monitor.busy_between(self.busy_since, ended);
         self.average(ended - self.busy_since);
@@ -231,9 +228,9 @@ impl Worker {
         match step {
             Step::More(loading) => self.loading.push_front(loading),
             Step::Warm { placement, replica, memory } => {
-                let Placement { lane, model: _, shape, monitor, done } = placement;
+                let Placement { lane, model: _, shape, settings, monitor, done } = placement;
                 self.lanes.insert(lane, Lane { replica, monitor });
-                self.batcher.add_lane(lane, shape);
+                self.batcher.add_lane(lane, shape, settings);
                 if done.send(Ok(memory)).is_err() {
                     self.remove(lane);
                 }
@@ -243,6 +240,15 @@ impl Worker {
                 self.note(&error);
                 let _nobody_waits = placement.done.send(Err(error));
             }
+        }
+    }
+
+    /// Changes a lane that serves or is on its way.
+    fn configure(&mut self, lane: LaneId, settings: LaneSettings) {
+        if let Some(loading) = self.loading.iter_mut().find(|loading| loading.lane() == lane) {
+            loading.configure(settings);
+        } else {
+            self.batcher.configure(lane, settings);
         }
     }
 

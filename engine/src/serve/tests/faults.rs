@@ -95,7 +95,8 @@ async fn a_lost_device_leaves_the_others_alone() {
     let serving = Serving::new(settings(), vec![accelerator(0), accelerator(1)], Monitor::new()).unwrap();
     load(&serving, 1, FakeSettings { lose_device_on: Some(-1.0), ..FakeSettings::default() }).await;
     load(&serving, 2, FakeSettings { offset: 10.0, ..FakeSettings::default() }).await;
-    let device = |version| serving.resolve("m", &VersionSelector::Version(version)).unwrap().device().to_string();
+    let device =
+        |version| serving.resolve("m", &VersionSelector::Version(version)).unwrap().devices()[0].device.to_string();
     assert_ne!(device(1), device(2));
     let first = |values: [f32; 1]| PredictRequest { selector: VersionSelector::Version(1), ..request(values) };
     serving.predict(first([-1.0])).await.unwrap_err();

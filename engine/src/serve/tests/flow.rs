@@ -122,7 +122,7 @@ async fn a_cancelled_request_does_not_reach_the_device_and_leaves_the_queue() {
     busy.await.unwrap().unwrap();
     serving.predict(request([3.0])).await.unwrap();
     assert_eq!(probe.rows() - rows, 1);
-    assert_eq!(serving.inner.executors[0].queued_rows(), 0);
+    assert_eq!(serving.inner.pool.executors()[0].queued_rows(), 0);
 }
 
 #[tokio::test]
@@ -139,12 +139,12 @@ async fn a_full_queue_refuses_at_once_and_takes_again_when_it_has_room() {
         matches!(error, Error::Overloaded { queued: 10, limit: 10, retry_after } if !retry_after.is_zero()),
         "{error}"
     );
-    assert_eq!(serving.inner.executors[0].queued_rows(), 10);
+    assert_eq!(serving.inner.pool.executors()[0].queued_rows(), 10);
     probe.release();
     for task in tasks {
         task.await.unwrap().unwrap();
     }
-    assert_eq!(serving.inner.executors[0].queued_rows(), 0);
+    assert_eq!(serving.inner.pool.executors()[0].queued_rows(), 0);
     serving.predict(request([1.0])).await.unwrap();
 }
 

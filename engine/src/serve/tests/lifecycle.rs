@@ -152,7 +152,7 @@ async fn unloading_answers_what_is_under_way_and_gives_memory_back() {
     serving.load("m", 1, model).await.unwrap();
     serving.predict(request([5.0])).await.unwrap();
     let cache = serving.inner.cache.as_ref().unwrap();
-    assert_eq!(cache.len(), 1);
+    assert_eq!(cache.statistics().entries, 1);
     probe.brake();
     let under_way = start(&serving, request([1.0])).await;
     let waiting = start(&serving, request([2.0])).await;
@@ -167,7 +167,7 @@ async fn unloading_answers_what_is_under_way_and_gives_memory_back() {
     assert_eq!(sums(&under_way.await.unwrap().unwrap()), [1.0]);
     assert_eq!(sums(&waiting.await.unwrap().unwrap()), [2.0]);
     unloading.await.unwrap().unwrap();
-    assert_eq!((probe.placements(), probe.drops(), cache.len()), (1, 1, 0));
+    assert_eq!((probe.placements(), probe.drops(), cache.statistics().entries), (1, 1, 0));
     assert!(host_half.upgrade().is_none(), "the host half is still held");
     assert!(matches!(version(&serving, VersionSelector::Default).await, Err(Error::UnknownModel { .. })));
     assert!(matches!(serving.unload("m", 1).await, Err(Error::UnknownModel { .. })));

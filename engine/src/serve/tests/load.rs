@@ -93,7 +93,7 @@ async fn play(sent: Vec<Sent>, shutdown_after: Option<usize>, delay: Duration) {
         shutdown.await.unwrap();
     } else {
         // Everything is given back, and the next request is served as the first one was.
-        eventually("an empty queue", || serving.inner.executors[0].queued_rows() == 0).await;
+        eventually("an empty queue", || serving.inner.pool.executors()[0].queued_rows() == 0).await;
         assert_eq!(sums(&serving.predict(request([7.0])).await.unwrap()), [7.0]);
         serving.shutdown(Duration::from_secs(10)).await;
     }

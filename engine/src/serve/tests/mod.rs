@@ -1,9 +1,11 @@
 //! The serving engine whole, against the fake model.
 
+mod direct;
 mod faults;
 mod flow;
 mod lifecycle;
 mod load;
+mod scaling;
 mod swap;
 
 use std::{sync::Arc, time::Duration};

@@ -35,6 +35,7 @@ use self::{
 use super::{codec::Incoming, guard::Deadline};
 use crate::{
     ApiError,
+    access::Access,
     state::State,
     tfs::{
         Method, SERVING_DEFAULT,
@@ -94,15 +95,34 @@ impl PredictionCalls {
         self.state.max_body.min(MOST_REPEATED)
     }
 
-    async fn predicted(&self, request: Request<Unread>) -> Result<Response<PredictResponse>, ApiError> {
+    /// Begins the line of a call in the access log.
+    fn access(&self, method: Method, request: &Request<Unread>) -> Access<'_> {
+        let path = match method {
+            Method::Predict => "/tensorflow.serving.PredictionService/Predict",
+            Method::Classify => "/tensorflow.serving.PredictionService/Classify",
+            Method::Regress => "/tensorflow.serving.PredictionService/Regress",
+        };
+        let mut access = self.state.access.grpc(path, request.remote_addr());
+        access.body(&request.get_ref().0);
+        access
+    }
+
+    async fn predicted(
+        &self,
+        request: Request<Unread>,
+        access: &mut Access<'_>,
+    ) -> Result<Response<PredictResponse>, ApiError> {
         let (timeout, Unread(bytes)) = parts(request);
+        let received = Some(Instant::now());
         let (head, call) = {
             let message = PredictMessage::read(&bytes)?;
             let name = message.head.named(Method::Predict)?;
+            access.asked(&name.model);
             // An unknown model costs no tensors.
             name.deployment(&self.state.engine)?;
             let inputs = message.tensors(self.most_repeated())?;
-            let call = PredictRequest { outputs: message.outputs, timeout, ..PredictRequest::new(&name.model, inputs) };
+            let outputs = message.outputs;
+            let call = PredictRequest { outputs, timeout, received, ..PredictRequest::new(&name.model, inputs) };
             (message.head, call)
         };
         // They need not wait in the queue.
@@ -114,13 +134,19 @@ impl PredictionCalls {
             model_spec: Some(answered(&prediction, head.signature)),
             outputs: outputs.collect::<Result<_, ApiError>>()?,
         };
+        access.predicted(&prediction, prediction.timing.encoded());
         Ok(with_headers(message, &prediction))
     }
 
-    async fn classified(&self, request: Request<Unread>) -> Result<Response<ClassificationResponse>, ApiError> {
+    async fn classified(
+        &self,
+        request: Request<Unread>,
+        access: &mut Access<'_>,
+    ) -> Result<Response<ClassificationResponse>, ApiError> {
         let (timeout, Unread(bytes)) = parts(request);
         let ExamplesMessage { head, input } = ExamplesMessage::read(&bytes)?;
         let name = head.named(Method::Classify)?;
+        access.asked(&name.model);
         let read = |signature: &_| examples::read(&input, signature, self.most_repeated());
         let Classified { prediction, labels, scores } =
             results::classify(&self.state.engine, &name, timeout, read).await?;
@@ -132,13 +158,19 @@ impl PredictionCalls {
             }),
             model_spec: Some(answered(&prediction, head.signature)),
         };
+        access.predicted(&prediction, prediction.timing.encoded());
         Ok(with_headers(message, &prediction))
     }
 
-    async fn regressed(&self, request: Request<Unread>) -> Result<Response<RegressionResponse>, ApiError> {
+    async fn regressed(
+        &self,
+        request: Request<Unread>,
+        access: &mut Access<'_>,
+    ) -> Result<Response<RegressionResponse>, ApiError> {
         let (timeout, Unread(bytes)) = parts(request);
         let ExamplesMessage { head, input } = ExamplesMessage::read(&bytes)?;
         let name = head.named(Method::Regress)?;
+        access.asked(&name.model);
         let read = |signature: &_| examples::read(&input, signature, self.most_repeated());
         let Regressed { prediction, values } = results::regress(&self.state.engine, &name, timeout, read).await?;
         let regressions = values.into_iter().map(|value| Regression { value }).collect();
@@ -146,6 +178,7 @@ impl PredictionCalls {
             result: Some(RegressionResult { regressions }),
             model_spec: Some(answered(&prediction, head.signature)),
         };
+        access.predicted(&prediction, prediction.timing.encoded());
         Ok(with_headers(message, &prediction))
     }
 }
@@ -153,15 +186,21 @@ impl PredictionCalls {
 #[tonic::async_trait]
 impl PredictionService for PredictionCalls {
     async fn classify(&self, request: Request<Unread>) -> Answer<ClassificationResponse> {
-        Ok(self.classified(request).await?)
+        let mut access = self.access(Method::Classify, &request);
+        let answer = self.classified(request, &mut access).await;
+        Ok(access.end_call(answer)?)
     }
 
     async fn regress(&self, request: Request<Unread>) -> Answer<RegressionResponse> {
-        Ok(self.regressed(request).await?)
+        let mut access = self.access(Method::Regress, &request);
+        let answer = self.regressed(request, &mut access).await;
+        Ok(access.end_call(answer)?)
     }
 
     async fn predict(&self, request: Request<Unread>) -> Answer<PredictResponse> {
-        Ok(self.predicted(request).await?)
+        let mut access = self.access(Method::Predict, &request);
+        let answer = self.predicted(request, &mut access).await;
+        Ok(access.end_call(answer)?)
     }
 
     async fn multi_inference(&self, _: Request<Unread>) -> Answer<MultiInferenceResponse> {
@@ -220,11 +259,11 @@ fn answered(prediction: &Prediction, asked: String) -> ModelSpec {
 
 /// Says of a prediction in metadata what HTTP says in headers.
 fn with_headers<T>(message: T, prediction: &Prediction) -> Response<T> {
-    let Prediction { id, model: _, version, outputs: _, rows: _, cache, host: _ } = prediction;
+    let Prediction { id, model: _, version, outputs: _, rows: _, cache, host: _, timing: _ } = prediction;
     let mut response = Response::new(message);
     let headers: &mut MetadataMap = response.metadata_mut();
     // An id is a UUID, which a header can hold.
-    if let Ok(id) = MetadataValue::try_from(id) {
+    if let Ok(id) = MetadataValue::try_from(id.as_str()) {
         headers.insert("x-emberline-prediction-id", id);
     }
     headers.insert("x-emberline-version", (*version).into());

@@ -9,6 +9,10 @@ pub(super) const PREDICTIONS: &str = "Predictions and feedback";
 pub(super) const MODELS: &str = "Models and training";
 pub(super) const MONITORING: &str = "Monitoring";
 
+/// What requests for predictions say to the cache.
+pub(super) const CACHE_CONTROL: &str = "What the prediction cache may do (RFC 9111): `no-cache`, `no-store`, `max-age=N`, \
+    `only-if-cached` (504 when the answer is not held).";
+
 pub(super) fn calls() -> Vec<Call> {
     let mut calls = Vec::from(predictions());
     calls.extend(features());
@@ -28,10 +32,17 @@ fn predictions() -> [Call; 2] {
     let rows = object([("rows", list(map(any("A value or null."), "Values by column."), "One per prediction."))]);
     let entities = get(path, PREDICTIONS, "Predict entities from their feature rows.")
         .query("ids", Required::True, "Entity ids, separated by commas; a comma of an id itself is `%2C`.")
-        .query("view", Required::False, "The feature view; the model's name when absent.");
+        .query("view", Required::False, "The feature view; the model's name when absent.")
+        .about(
+            "The answer's `ETag` is weak: bodies hold prediction ids, and it says that all else is equal. A request that names \
+            it by `If-None-Match` is answered 304 without a body, with `x-emberline-prediction-id` for feedback. \
+            `Cache-Control` tells how long after it was computed the client may use it again, and `Age` how long ago that was.",
+        )
+        .header("If-None-Match", "Tags of answers that the client holds, or `*`.");
     let rows = post(path, PREDICTIONS, "Predict rows as they are.")
         .takes(rows, json!({ "rows": [{ "alcohol": 9.4, "colour": "red" }] }));
     [versions(entities), versions(rows)].map(|call| {
+        let call = call.header("Cache-Control", CACHE_CONTROL);
         call.answers("One prediction per row.", named("Predictions"), predicted()).fails(&[400, 404, 500, 503, 504])
     })
 }
@@ -73,14 +84,20 @@ fn feedback() -> Call {
         .fails(&[400, 404, 409])
 }
 
-fn models() -> [Call; 2] {
+fn models() -> [Call; 4] {
     let all = object([
         ("models", list(string(""), "Names, as KServe has them.")),
         ("registry", list(named("RegisteredModel"), "In the same order.")),
     ]);
+    let serving = &["/v1/models/{model}/serving"];
+    let settings = json!({
+        "max_batch_rows": null, "max_queue_delay_us": null, "max_queue_rows": null, "request_timeout_us": null,
+        "slo_us": 5000, "priority_levels": null, "default_priority": null, "weight": null, "cache_ttl_us": null,
+        "instances": 2,
+    });
     let model = json!({
         "name": "wine", "ready": true, "created_at": "2026-01-01T00:00:00Z", "aliases": { "champion": 1 },
-        "versions": [{ "version": 1, "state": "ready", "serving_device": "cpu" }],
+        "versions": [{ "version": 1, "state": "ready", "serving_device": "cpu", "instances": 1 }],
         "model_version_status": [
             { "version": "1", "state": "AVAILABLE", "status": { "error_code": "OK", "error_message": "" } },
         ],
@@ -92,6 +109,17 @@ fn models() -> [Call; 2] {
         get(&["/v1/models/{model}"], MODELS, "One model: ours, KServe's and TensorFlow Serving's answer in one.")
             .answers("The model.", named("RegisteredModel"), model)
             .fails(&[404, 500]),
+        get(serving, MODELS, "How a model is served, where that differs from the settings of the process.")
+            .answers("All settings; null where the process's hold.", named("ModelServing"), settings.clone())
+            .fails(&[404, 500]),
+        Call::new(HttpMethod::Put, serving, MODELS, "Say how a model is served.")
+            .about(
+                "Replaces all settings of the model; null and absent ones are the process's. They are kept in the registry, and \
+                every process that serves from it follows within about a second, without a reload.",
+            )
+            .takes(named("ModelServing"), json!({ "instances": 2, "slo_us": 5000 }))
+            .answers("The settings.", named("ModelServing"), settings)
+            .fails(&[400, 404, 500]),
     ]
 }
 

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     describe::{Call, flag, get, list, named, object, post, string, word},
+    own::CACHE_CONTROL,
     schemas::STATES,
 };
 
@@ -92,6 +93,7 @@ fn infer() -> Call {
             binary tensors behind, as Triton's binary data extension has it.",
         )
         .header("Inference-Header-Content-Length", "Bytes of the JSON part of a body with raw tensors.")
+        .header("Cache-Control", CACHE_CONTROL)
         .takes(named("InferRequest"), request)
         .answers("The outputs.", named("InferResponse"), response)
         .fails(&[400, 404, 500, 503, 504])

@@ -60,6 +60,7 @@ pub(super) fn components() -> Components {
         .schema("Label", label())
         .schema("Scored", scored())
         .schema("RegisteredModel", registered_model())
+        .schema("ModelServing", model_serving())
         .schema("Job", job())
         .responses_from_iter(failures())
         .build()
@@ -174,8 +175,27 @@ fn registered_model() -> AnySchema {
         ("ready", flag("Whether a request without a version is answered.")),
         ("created_at", string("When it was first published.")),
         ("aliases", map(whole(""), "Versions by alias.")),
-        ("versions", list(any("What the registry knows of a version, `state` and `serving_device`."), "Ascending.")),
+        ("serving", named("ModelServing")),
+        (
+            "versions",
+            list(any("What the registry knows of a version, `state`, `serving_device` and `instances`."), "Ascending."),
+        ),
         ("model_version_status", list(any("TensorFlow Serving's `version`, `state` and `status`."), "Newest first.")),
+    ])
+}
+
+fn model_serving() -> AnySchema {
+    object([
+        ("max_batch_rows?", any("Most rows of one batch, or null.")),
+        ("max_queue_delay_us?", any("Longest time that an idle device waits for a batch to fill, or null.")),
+        ("max_queue_rows?", any("Most rows that wait for one device, or null.")),
+        ("request_timeout_us?", any("Longest time of a request, or null.")),
+        ("slo_us?", any("The 99th percentile of latency to stay inside, or null.")),
+        ("priority_levels?", any("Number of priority levels, or null; 1 is the most urgent level.")),
+        ("default_priority?", any("Level of requests that name none, or null.")),
+        ("weight?", any("Share of a device beside other models that wait for it, or null.")),
+        ("cache_ttl_us?", any("Longest age of a cached answer, 0 for none, or null.")),
+        ("instances?", any("Replicas of a version, spread over the devices, or null.")),
     ])
 }
 
