@@ -211,7 +211,7 @@ impl World {
                 return Ok(Some(format!("{pending} requests are inside the gate of {deployment:?}")));
             }
         }
-        let metrics = self.engine.metrics(TextFormat::Classic)?;
+        let metrics = self.engine.metrics(TextFormat::Classic, Vec::new())?;
         let waiting = metrics.lines().filter(|line| {
             line.contains("device_queue_rows{") && line.rsplit(' ').next().is_some_and(|value| value != "0")
         });
