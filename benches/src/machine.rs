@@ -17,6 +17,13 @@ pub(crate) struct Machine {
     commit: String,
 }
 
+impl Machine {
+    /// The commit, with what is not committed said so.
+    pub(crate) fn commit(&self) -> &str {
+        &self.commit
+    }
+}
+
 impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { cpu, cores, memory_gib, system, rustc, commit } = self;

@@ -3,9 +3,10 @@
 //! A figure is the median ratio of interleaved pairs, measured in one run on one machine, with its bootstrap interval;
 //! the result is written as JSON together with the machine's description and committed under `benches/results/`.
 
-mod http;
 mod machine;
 mod perf_analyzer;
+mod serve;
+mod servers;
 mod statistics;
 
 use anyhow::Result;
@@ -20,16 +21,16 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// JSON predictions over HTTP, cached and uncached, against a bare actix-web handler that returns the same bytes.
-    Http(http::Arguments),
     /// Triton's load generator over HTTP (JSON and binary tensors) and gRPC.
     PerfAnalyzer(perf_analyzer::Arguments),
+    /// The figures of the request path, against handlers written by hand, other servers, and itself.
+    Serve(serve::Arguments),
 }
 
 fn main() -> Result<()> {
     match Cli::parse().command {
-        Command::Http(arguments) => http::run(&arguments),
         Command::PerfAnalyzer(arguments) => perf_analyzer::run(&arguments),
+        Command::Serve(arguments) => serve::run(&arguments),
     }
 }
 

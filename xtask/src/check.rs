@@ -27,6 +27,7 @@ fn arrows() -> Result<()> {
         ("server", &[][..]),
         ("fuzz", &[][..]),
         ("loadgen", &["engine", "server", "actix-web"][..]),
+        ("soak", &[][..]),
         ("models", &["engine", "server"][..]),
         ("kernels", &["contract", "engine", "server"][..]),
     ] {
@@ -50,7 +51,9 @@ fn arrows() -> Result<()> {
 
 fn file_sizes() -> Result<()> {
     let mut long = Vec::new();
-    for room in ["src", "engine", "kernels", "models", "server", "fuzz", "xtask", "benches", "examples", "tests"] {
+    for room in
+        ["src", "engine", "kernels", "models", "server", "fuzz", "soak", "xtask", "benches", "examples", "tests"]
+    {
         visit(&root().join(room), &mut long)?;
     }
     if !long.is_empty() {

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::{cargo, line, root, say, show};
+use crate::{cargo, line, root, say, show, target_directory};
 
 const FOLDER: &str = "tests/conformance";
 /// Where the comparison with Triton is kept.
@@ -120,11 +120,7 @@ fn succeeds(command: &mut Command) -> bool {
 fn build(features: &[String]) -> Result<PathBuf> {
     // As a test, because those settle the features of shared crates in their own way.
     show(cargo().args(["test", "--release", "--workspace", "--no-run"]).args(features))?;
-    let metadata = cargo().args(["metadata", "--format-version", "1", "--no-deps"]).output()?;
-    let text = String::from_utf8_lossy(&metadata.stdout);
-    let target = text.split_once("\"target_directory\":\"").and_then(|(_, rest)| rest.split_once('"'));
-    let (target, _) = target.context("cargo metadata names no target directory")?;
-    Ok(Path::new(&target.replace("\\\\", "\\")).join("release/emberline"))
+    Ok(target_directory()?.join("release/emberline"))
 }
 
 #[cfg(test)]

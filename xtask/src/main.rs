@@ -3,6 +3,7 @@
 //! Everything runs in the `release` profile, because burn is slow to compile and slow to run without optimisation: one
 //! profile for running, testing and measuring means one build of it.
 
+mod bench;
 mod check;
 mod conformance;
 mod picture;
@@ -23,8 +24,11 @@ commands:
   conformance   the protocols by their own clients, against the real binary; --json, --tensorflow, --only SCRIPT,
                 --triton COMMAND (the same cases against Triton), --no-default-features, --features NAMES
   check         formatting, lints, the house's arrows (which crate may depend on which), file sizes
+  bench serve   the figures of the request path, into benches/results; --only ROW,…, --quick, --pairs N, --out FOLDER, and
+                --features NAMES, --no-default-features, or --built for what is built already
+  soak [ARGS]   faults of every kind at once, from a seed: --seed N, --minutes M, --clients N, --json; 20 seconds when not said
   picture [ARGS] run the demo and draw its report as docs/demo.svg
-  ci            check, test, then conformance: what .ci/run calls
+  ci            check, test, conformance, then soak: what .ci/run calls
   help          this text
 
 ARGS go to `cargo test` or `cargo run`: `cargo xtask test -p engine` tests one room.
@@ -38,9 +42,12 @@ fn main() -> ExitCode {
         "test" => test::run(&rest),
         "check" => check::run(),
         "conformance" => conformance::run(&rest),
+        "soak" => soak(&rest),
+        "bench" => bench::run(&rest),
         "picture" => picture::run(&rest),
         "ci" => {
-            check::run().and_then(|()| test::run(&[])).and_then(|()| conformance::run(&["--tensorflow".to_owned()]))
+            let conformance = || conformance::run(&["--tensorflow".to_owned()]);
+            check::run().and_then(|()| test::run(&[])).and_then(|()| conformance()).and_then(|()| soak(&[]))
         }
         "help" | "--help" | "-h" => {
             say(HELP);
@@ -57,6 +64,16 @@ fn main() -> ExitCode {
     }
 }
 
+/// Runs the soak, as `arguments` say or for a moment.
+fn soak(arguments: &[String]) -> Result<()> {
+    let mut command = cargo();
+    command.args(["run", "--release", "--package", "soak", "--"]);
+    if arguments.is_empty() {
+        command.args(["--seed", "1", "--minutes", "0.33"]);
+    }
+    show(command.args(arguments))
+}
+
 /// The workspace's root.
 fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -68,6 +85,15 @@ fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
     command
+}
+
+/// Where cargo builds to.
+fn target_directory() -> Result<PathBuf> {
+    let metadata = cargo().args(["metadata", "--format-version", "1", "--no-deps"]).output()?;
+    let text = String::from_utf8_lossy(&metadata.stdout);
+    let target = text.split_once("\"target_directory\":\"").and_then(|(_, rest)| rest.split_once('"'));
+    let (target, _) = target.context("cargo metadata names no target directory")?;
+    Ok(PathBuf::from(target.replace("\\\\", "\\")))
 }
 
 /// Runs a command with its output shown; a failure names it.

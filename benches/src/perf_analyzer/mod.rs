@@ -12,7 +12,14 @@ use clap::Args;
 use serde::Serialize;
 
 use self::analyzer::{Analyzer, Measured, Transport};
-use crate::{http::emberline, machine, say, statistics};
+use crate::{
+    machine, say,
+    servers::{
+        emberline::{self, Options},
+        net::Net,
+    },
+    statistics,
+};
 
 /// Settings of the run.
 #[derive(Args)]
@@ -21,7 +28,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     emberline: Option<PathBuf>,
     /// `perf_analyzer`, or a script that runs it.
-    #[arg(long, default_value = "benches/tools/perf_analyzer.sh")]
+    #[arg(long, default_value = "benches/peers/perf_analyzer.sh")]
     perf_analyzer: PathBuf,
     /// Transports to measure.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "http-json,http-binary,grpc")]
@@ -74,7 +81,12 @@ struct Row {
 /// Runs the benchmark and writes its result.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let grpc = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
-    let served = emberline::start(arguments.emberline.as_deref(), &["--cache-bytes", "0", "--grpc", &grpc])?;
+    let served = emberline::start(&Options {
+        binary: arguments.emberline.as_deref(),
+        nets: &[Net::mlp()],
+        arguments: &["--cache-bytes", "0", "--grpc", &grpc],
+        cpu: None,
+    })?;
     let analyzer = Analyzer { program: &arguments.perf_analyzer, interval: arguments.interval };
     let points: Vec<(Transport, usize)> = arguments
         .concurrency

@@ -87,7 +87,6 @@ impl Engine {
 
     /// Takes whatever serves of a model out of service, and returns when its requests are answered.
     pub(super) async fn retire(&self, model: &str) {
-        self.serving.set_aliases(model, BTreeMap::new());
         for ServedVersion { version, state, device: _, instances: _, memory: _, error: _ } in
             self.served(model).versions
         {
@@ -96,6 +95,10 @@ impl Engine {
             if state != VersionState::Loading && self.is_held(model) {
                 self.unload_version(model, version).await;
             }
+        }
+        // Behind its versions, so that none of them answers for the one that was named.
+        if self.is_held(model) {
+            self.serving.set_aliases(model, BTreeMap::new());
         }
     }
 

@@ -117,6 +117,14 @@ impl Engine {
             tracing::warn!(model = model.name, %error, "serving settings not taken; those before stay");
         }
         let wanted = wanted(model);
+        let highest_ready = |served: &ServedModel| {
+            let mut versions = served.versions.iter().rev();
+            versions.find(|version| version.state == VersionState::Ready).map(|version| version.version)
+        };
+        if highest_ready(&self.served(&model.name)).is_none() && !self.is_held(&model.name) {
+            // Before its versions come, so that the first of them does not answer for another that is named.
+            self.serving.set_aliases(&model.name, model.aliases.clone());
+        }
         for version in model.versions.iter().rev().filter(|version| wanted.contains(&version.version)) {
             if self.is_held(&model.name) {
                 break;
@@ -130,7 +138,10 @@ impl Engine {
         }
         let served = self.served(&model.name);
         self.serving.set_aliases(&model.name, reachable_aliases(model, &served));
-        let kept: BTreeSet<u32> = self.served(&model.name).aliases.into_values().chain(wanted).collect();
+        // The highest that is ready stays when a higher one cannot be loaded, which would otherwise end the service.
+        let last_good = highest_ready(&served);
+        let kept: BTreeSet<u32> =
+            self.served(&model.name).aliases.into_values().chain(wanted).chain(last_good).collect();
         for version in served.versions {
             if !kept.contains(&version.version) {
                 self.unload_version(&model.name, version.version).await;

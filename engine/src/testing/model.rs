@@ -56,6 +56,8 @@ pub struct FakeSettings {
     pub golden: bool,
     /// Whether its golden answers are wrong.
     pub wrong_golden: bool,
+    /// Whether its probe lists every batch; long runs would fill memory with that.
+    pub list_batches: bool,
 }
 
 impl Default for FakeSettings {
@@ -74,6 +76,7 @@ impl Default for FakeSettings {
             direct: false,
             golden: true,
             wrong_golden: false,
+            list_batches: true,
         }
     }
 }

@@ -90,8 +90,10 @@ impl FakeProbe {
         self.warmed.lock().push(bucket);
     }
 
-    pub(super) fn submitted(&self, rows: usize) {
-        self.batches.lock().push(rows);
+    pub(super) fn submitted(&self, rows: usize, listed: bool) {
+        if listed {
+            self.batches.lock().push(rows);
+        }
         let in_flight = self.in_flight.fetch_add(1, Ordering::SeqCst) + 1;
         self.most_in_flight.fetch_max(in_flight, Ordering::SeqCst);
     }

@@ -70,7 +70,7 @@ impl Replica for FakeReplica {
         let values = batch.data().as_slice::<f32>();
         let sums =
             values.chunks(self.settings.width).map(|row| row.iter().sum::<f32>() + self.settings.offset).collect();
-        self.probe.submitted(batch.rows());
+        self.probe.submitted(batch.rows(), self.settings.list_batches);
         self.next_ticket += 1;
         self.batches.insert(self.next_ticket, Batch { sums, panics: holds(batch, self.settings.panic_late_on) });
         Ok(Ticket(self.next_ticket))

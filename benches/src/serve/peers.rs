@@ -1,0 +1,64 @@
+//! Against other prediction servers with the same net.
+
+use anyhow::Result;
+
+use super::{
+    Bench, INFER,
+    bare_handler::Computed,
+    nets::same_answer,
+    pairs::{self, Figure},
+    report::{Mark, Outcome, Row},
+    wrk::Requests,
+};
+use crate::servers::{
+    net::Net,
+    peers::{MLSERVER, MOSEC, Peer, TRITON},
+};
+
+const WHAT: &str = "uncached JSON infer";
+
+/// Triton has two marks.
+pub(super) fn triton(bench: &Bench<'_>) -> Result<Vec<Row>> {
+    let figures = [(Figure::Rate, Some(Mark::AtLeast(5.0))), (Figure::P99, Some(Mark::AtMost(1.0 / 3.0)))];
+    let mut rows = against(bench, TRITON, &["triton", "triton-p99"], &figures)?;
+    for row in &mut rows {
+        row.note.push_str(
+            "Triton's python backend is all that runs here: its figure is that of front end, batcher and one hop to \
+             Python, not of a native backend.",
+        );
+    }
+    Ok(rows)
+}
+
+/// `MLServer`, without a mark.
+pub(super) fn mlserver(bench: &Bench<'_>) -> Result<Vec<Row>> {
+    against(bench, MLSERVER, &["mlserver", "mlserver-p99"], &[(Figure::Rate, None), (Figure::P99, None)])
+}
+
+/// mosec, without a mark.
+pub(super) fn mosec(bench: &Bench<'_>) -> Result<Vec<Row>> {
+    against(bench, MOSEC, &["mosec", "mosec-p99"], &[(Figure::Rate, None), (Figure::P99, None)])
+}
+
+fn against(bench: &Bench<'_>, peer: Peer, ids: &[&str], figures: &[(Figure, Option<Mark>)]) -> Result<Vec<Row>> {
+    let files = tempfile::TempDir::new()?;
+    let weights = files.path().join("mlp.safetensors");
+    Net::mlp().write(&weights)?;
+    let rows = |outcome: &dyn Fn(Figure, Option<Mark>) -> Outcome| {
+        let row = |(id, (figure, mark)): (&&str, &(Figure, Option<Mark>))| {
+            bench.row(id, [WHAT, peer.name, figure.name()], *mark, outcome(*figure, *mark))
+        };
+        ids.iter().zip(figures).map(row).collect()
+    };
+    let theirs = match peer.start(bench.scripts(), &weights) {
+        Ok(running) => running,
+        Err(missing) => return Ok(rows(&|_figure, _mark| Outcome::Skipped(format!("{missing:#}")))),
+    };
+    let served = bench.serve(&[Net::mlp()], &[])?;
+    same_answer(&served, &theirs, peer.infer)?;
+    let (our_load, their_load) = (bench.load(INFER, Requests::Json), bench.load(peer.infer, Requests::Json));
+    let seen = Computed::before(&served)?;
+    let pairs = pairs::of_servers(bench, (&served, &our_load), (&theirs, &their_load))?;
+    seen.check(&served, our_load.requests)?;
+    Ok(rows(&|figure, mark| pairs.outcome(figure, mark)))
+}

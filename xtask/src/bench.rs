@@ -1,0 +1,64 @@
+//! `cargo xtask bench serve`: builds what is measured and what measures, then runs `benches`.
+
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::{cargo, root, show, target_directory};
+
+/// What `arguments` ask for.
+#[derive(Debug, Default, PartialEq)]
+struct Options {
+    /// Whether to measure what is built already.
+    built: bool,
+    /// For `cargo build`: features.
+    build: Vec<String>,
+    /// For `benches serve`.
+    run: Vec<String>,
+}
+
+/// Builds in the release profile and measures.
+pub(crate) fn run(arguments: &[String]) -> Result<()> {
+    let Options { built, build, run } = options(arguments)?;
+    if !built {
+        // All of the workspace, so that shared crates have the features that everything else builds them with.
+        show(cargo().args(["build", "--release", "--workspace", "--bins"]).args(build))?;
+        show(cargo().args(["build", "--release", "--package", "benches", "--example", "bare"]))?;
+    }
+    show(Command::new(target_directory()?.join("release/benches")).current_dir(root()).arg("serve").args(run))
+}
+
+fn options(arguments: &[String]) -> Result<Options> {
+    let Some(("serve", rest)) = arguments.split_first().map(|(what, rest)| (what.as_str(), rest)) else {
+        bail!("expected `cargo xtask bench serve`, got '{}'", arguments.join(" "));
+    };
+    let mut options = Options::default();
+    let mut rest = rest.iter();
+    while let Some(argument) = rest.next() {
+        match argument.as_str() {
+            "--built" => options.built = true,
+            "--no-default-features" => options.build.push(argument.clone()),
+            "--features" => options.build.extend([argument.clone()].into_iter().chain(rest.next().cloned())),
+            _ => options.run.push(argument.clone()),
+        }
+    }
+    Ok(options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<String> {
+        text.split_whitespace().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn arguments_go_to_the_build_or_to_the_run() {
+        let found = options(&words("serve --only cached,one --no-default-features --quick --features cuda")).unwrap();
+        let build = words("--no-default-features --features cuda");
+        assert_eq!(found, Options { built: false, build, run: words("--only cached,one --quick") });
+        assert!(options(&words("serve --built")).unwrap().built);
+        assert!(options(&words("train")).is_err() && options(&[]).is_err());
+    }
+}
