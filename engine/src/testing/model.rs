@@ -29,6 +29,7 @@ const TWICE: &str = "twice";
 /// What a fake model does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(clippy::struct_excessive_bools, reason = "faults are on or off, each for itself")]
 pub struct FakeSettings {
     /// Features of a row, named `x0`, `x1`, …
     pub width: usize,
