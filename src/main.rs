@@ -6,7 +6,13 @@ mod terminal;
 
 use std::process::ExitCode;
 
+use mimalloc::MiMalloc;
+
 use clap::{ArgMatches, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+/// Requests allocate on one thread and may be freed on another; this allocator is made for that, and gives memory back.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// From a table to a monitored, versioned prediction API at GPU speed.
 #[derive(Parser)]

@@ -27,7 +27,10 @@ mod tfserving;
 use actix_web::{
     FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder,
     dev::{Service, ServiceRequest, ServiceResponse},
-    http::{ConnectionType, Method, header},
+    http::{
+        ConnectionType, Method, StatusCode,
+        header::{self, HeaderName, HeaderValue},
+    },
     web,
 };
 use engine::{
@@ -87,7 +90,8 @@ where
 {
     let state = Shared::clone(state);
     let answer = match lane::model(&request) {
-        Some(model) => Either::Left(lane::infer(Shared::clone(&state), model, request)),
+        // On the heap, because what is returned from here is moved several times on its way to the connection.
+        Some(model) => Either::Left(Box::pin(lane::infer(Shared::clone(&state), model, request))),
         None => Either::Right(service.call(request)),
     };
     async move {
@@ -160,24 +164,32 @@ fn named_model(request: &HttpRequest) -> Result<(String, VersionSelector), ApiEr
     Ok((model, selector))
 }
 
+static PREDICTION_ID: HeaderName = HeaderName::from_static("x-emberline-prediction-id");
+static VERSION: HeaderName = HeaderName::from_static("x-emberline-version");
+static CACHE: HeaderName = HeaderName::from_static("x-emberline-cache");
+
 /// A prediction's answer: the body as it is, and what is known about it in headers.
 fn predicted(prediction: &Prediction, body: Vec<u8>) -> HttpResponse {
-    let mut response = HttpResponse::Ok();
-    response.content_type(mime());
-    response.insert_header(("x-emberline-prediction-id", prediction.id.as_str()));
-    response.insert_header(("x-emberline-version", prediction.version));
+    let mut response = HttpResponse::with_body(StatusCode::OK, body);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, mime());
+    // An id is a UUID, which a header can hold.
+    if let Ok(id) = HeaderValue::from_str(&prediction.id) {
+        headers.insert(PREDICTION_ID.clone(), id);
+    }
+    headers.insert(VERSION.clone(), HeaderValue::from(prediction.version));
     let cache = match prediction.cache {
         CacheStatus::Hit { age } => {
-            response.insert_header((header::AGE, age.as_secs()));
+            headers.insert(header::AGE, HeaderValue::from(age.as_secs()));
             "hit"
         }
         CacheStatus::Miss => "miss",
         CacheStatus::Off => "off",
     };
-    response.insert_header(("x-emberline-cache", cache));
-    response.body(body)
+    headers.insert(CACHE.clone(), HeaderValue::from_static(cache));
+    response.map_into_boxed_body()
 }
 
-fn mime() -> header::HeaderValue {
-    header::HeaderValue::from_static("application/json")
+fn mime() -> HeaderValue {
+    HeaderValue::from_static("application/json")
 }
