@@ -18,46 +18,54 @@ const STRAY_HITS: f64 = 0.001;
 /// Answers from the cache.
 pub(super) fn cached(bench: &Bench<'_>) -> Result<Vec<Row>> {
     let load = bench.load(INFER, Requests::SameJson);
-    let mark = Mark::AtLeast(0.8);
-    against_bare(bench, &load, ["cached JSON infer", "cached"], Figure::Rate, mark)
+    let mark = Some(Mark::AtLeast(0.8));
+    against_bare(bench, bench.serve(&[Net::mlp()], &[])?, &load, ["cached JSON infer", "cached"], Figure::Rate, mark)
 }
 
-/// Each row another.
+/// Without a cache.
 pub(super) fn uncached(bench: &Bench<'_>) -> Result<Vec<Row>> {
     let load = bench.load(INFER, Requests::Json);
-    let mark = Mark::AtLeast(0.5);
-    against_bare(bench, &load, ["uncached JSON infer", "uncached"], Figure::Rate, mark)
+    let mark = Some(Mark::AtLeast(0.5));
+    against_bare(bench, bench.serve_uncached()?, &load, ["uncached JSON infer", "uncached"], Figure::Rate, mark)
+}
+
+/// Each row another, so that the cache has none of them, keeps all, and lets the oldest go.
+pub(super) fn missed(bench: &Bench<'_>) -> Result<Vec<Row>> {
+    let load = bench.load(INFER, Requests::Json);
+    let words = ["JSON infer that misses the cache and fills it", "missed"];
+    against_bare(bench, bench.serve(&[Net::mlp()], &[])?, &load, words, Figure::Rate, None)
 }
 
 /// Latency of an idle server.
 pub(super) fn one_connection(bench: &Bench<'_>) -> Result<Vec<Row>> {
     let load = Load { connections: 1, ..bench.load(INFER, Requests::Json) };
-    let mark = Mark::AtMost(1.5);
-    against_bare(bench, &load, ["uncached JSON infer, one connection", "one-connection"], Figure::P50, mark)
+    let mark = Some(Mark::AtMost(1.5));
+    let words = ["uncached JSON infer, one connection", "one-connection"];
+    against_bare(bench, bench.serve_uncached()?, &load, words, Figure::P50, mark)
 }
 
 fn against_bare(
     bench: &Bench<'_>,
+    served: Running,
     load: &Load<'_>,
     [what, id]: [&str; 2],
     figure: Figure,
-    mark: Mark,
+    mark: Option<Mark>,
 ) -> Result<Vec<Row>> {
-    let served = bench.serve(&[Net::mlp()], &[])?;
     let answer = tempfile::NamedTempFile::new()?;
     fs_err::write(answer.path(), served.post(INFER, &wrk::body())?)?;
     let bare = bare::bytes(answer.path())?;
     let seen = Computed::before(&served)?;
     let pairs = pairs::of_servers(bench, (&served, load), (&bare, load))?;
     seen.check(&served, load.requests)?;
-    let mut row = bench.row(id, [what, BARE, figure.name()], Some(mark), pairs.outcome(figure, Some(mark)));
+    let mut row = bench.row(id, [what, BARE, figure.name()], mark, pairs.outcome(figure, mark));
     row.note = format!("ready {:.2} s after its start.", served.ready_seconds);
     Ok(vec![row])
 }
 
 /// Binary tensors both ways, against JSON of the same server.
 pub(super) fn binary(bench: &Bench<'_>) -> Result<Vec<Row>> {
-    let served = bench.serve(&[Net::mlp()], &[])?;
+    let served = bench.serve_uncached()?;
     let seen = Computed::before(&served)?;
     let (binary, json) = (bench.load(INFER, Requests::Binary), bench.load(INFER, Requests::Json));
     let pairs = pairs::of_servers(bench, (&served, &binary), (&served, &json))?;

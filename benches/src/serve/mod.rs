@@ -71,6 +71,8 @@ enum Group {
     Cached,
     /// Uncached JSON against a bare handler.
     Uncached,
+    /// JSON that the cache looks for, does not have, and keeps, against a bare handler.
+    Missed,
     /// Against Triton.
     Triton,
     /// Against a handler that computes the net with loops.
@@ -101,6 +103,7 @@ impl Group {
         match self {
             Self::Cached => "cached",
             Self::Uncached => "uncached",
+            Self::Missed => "missed",
             Self::Triton => "triton",
             Self::Dense => "dense",
             Self::Onnx => "onnx",
@@ -119,6 +122,7 @@ impl Group {
         match self {
             Self::Cached => bare_handler::cached(bench),
             Self::Uncached => bare_handler::uncached(bench),
+            Self::Missed => bare_handler::missed(bench),
             Self::Triton => peers::triton(bench),
             Self::Dense => nets::dense(bench),
             Self::Onnx => nets::onnx(bench),
@@ -194,6 +198,11 @@ impl Bench<'_> {
     /// Our server with `nets`.
     fn serve(&self, nets: &[Net<'_>], arguments: &[&str]) -> Result<Running> {
         emberline::start(&Options { binary: self.arguments.emberline.as_deref(), nets, arguments, cpu: None })
+    }
+
+    /// Our server with the net of the figures and no cache.
+    fn serve_uncached(&self) -> Result<Running> {
+        self.serve(&[Net::mlp()], &["--cache-bytes", "0"])
     }
 
     /// A row; `words` say what is measured, against what, and of which quantity.

@@ -41,7 +41,7 @@ pub(super) fn onnx(bench: &Bench<'_>) -> Result<Vec<Row>> {
 }
 
 fn against(bench: &Bench<'_>, id: &str, against: &str, theirs: &Running) -> Result<Row> {
-    let served = bench.serve(&[Net::mlp()], &[])?;
+    let served = bench.serve_uncached()?;
     same_answer(&served, theirs, INFER)?;
     let load = bench.load(INFER, Requests::Json);
     let seen = Computed::before(&served)?;

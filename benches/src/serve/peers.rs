@@ -54,7 +54,7 @@ fn against(bench: &Bench<'_>, peer: Peer, ids: &[&str], figures: &[(Figure, Opti
         Ok(running) => running,
         Err(missing) => return Ok(rows(&|_figure, _mark| Outcome::Skipped(format!("{missing:#}")))),
     };
-    let served = bench.serve(&[Net::mlp()], &[])?;
+    let served = bench.serve_uncached()?;
     same_answer(&served, &theirs, peer.infer)?;
     let (our_load, their_load) = (bench.load(INFER, Requests::Json), bench.load(peer.infer, Requests::Json));
     let seen = Computed::before(&served)?;

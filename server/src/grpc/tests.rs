@@ -1,6 +1,6 @@
 //! The wire forms by themselves, against a client's generated messages.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
 use contract::{AlignedBuffer, DataType, Strings, Tensor};
 use engine::{
@@ -21,6 +21,8 @@ use super::{
     response::infer_response,
 };
 use crate::wire::{NoRegions, Span, WantedOutput, place_outputs, raw};
+
+mod parameters;
 
 /// The messages as any client has them.
 #[expect(
@@ -445,42 +447,6 @@ fn outputs_elsewhere_leave_their_place_in_raw_contents_empty() {
     let typed = infer_response(String::new(), &prediction, &placed, false).unwrap();
     assert!(typed.outputs[0].contents.is_none() && typed.outputs[2].contents.is_some());
     assert!(typed.raw_output_contents.is_empty());
-}
-
-#[test]
-fn a_timeout_is_a_whole_number_of_microseconds() {
-    let timeout = |choice| {
-        let parameters = [("timeout".to_owned(), parameter(choice))].into();
-        read(&ModelInferRequest { parameters, ..ModelInferRequest::default() }).map(|request| request.timeout)
-    };
-    assert_eq!(timeout(ParameterChoice::Int64Param(1500)), Ok(Some(Duration::from_micros(1500))));
-    assert_eq!(timeout(ParameterChoice::Uint64Param(7)), Ok(Some(Duration::from_micros(7))));
-    assert_eq!(timeout(ParameterChoice::Int64Param(0)), Ok(None));
-    for (choice, got) in [
-        (ParameterChoice::Int64Param(-5), "-5"),
-        (ParameterChoice::DoubleParam(1.5), "1.5"),
-        (ParameterChoice::BoolParam(true), "true"),
-        (ParameterChoice::StringParam("5".to_owned()), "'5'"),
-    ] {
-        let expected = format!("expected a whole number of microseconds as 'timeout', got {got}");
-        assert_eq!(timeout(choice), Err(expected));
-    }
-}
-
-#[test]
-fn a_priority_is_a_whole_number() {
-    let priority = |choice| {
-        let parameters = [("priority".to_owned(), parameter(choice))].into();
-        read(&ModelInferRequest { parameters, ..ModelInferRequest::default() }).map(|request| request.priority)
-    };
-    assert_eq!(priority(ParameterChoice::Uint64Param(2)), Ok(2));
-    assert_eq!(priority(ParameterChoice::Int64Param(3)), Ok(3));
-    assert_eq!(priority(ParameterChoice::Uint64Param(u64::MAX)), Ok(u32::MAX));
-    for (choice, got) in
-        [(ParameterChoice::Int64Param(-5), "-5"), (ParameterChoice::StringParam("5".to_owned()), "'5'")]
-    {
-        assert_eq!(priority(choice), Err(format!("expected a whole number as 'priority', got {got}")));
-    }
 }
 
 /// Two bytes on the wire must not become hundreds of ours.
