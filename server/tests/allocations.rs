@@ -1,0 +1,96 @@
+//! How often a request allocates, from the bytes of its socket to the bytes of its answer. The counts are what they were when
+//! this was last looked at: who makes a request allocate more should know it, and who saves one may write the new count here.
+
+#![cfg(test)]
+
+#[expect(dead_code, reason = "other tests need more of it")]
+#[path = "it/harness.rs"]
+mod harness;
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+};
+
+use engine::{serve::ServingSettings, testing::FakeSettings};
+use harness::Api;
+
+#[global_allocator]
+static COUNTED: dhat::Alloc = dhat::Alloc;
+
+/// Requests that are counted together.
+const ROUND: u64 = 100;
+/// Rounds, of which the least counts: others hold what the background did meanwhile, or a table that grew.
+const ROUNDS: usize = 20;
+
+/// A client that allocates nothing itself.
+struct Client {
+    stream: TcpStream,
+    answer: [u8; 4096],
+}
+
+impl Client {
+    fn ask(&mut self, request: &[u8]) {
+        self.stream.write_all(request).unwrap();
+        let read = self.stream.read(&mut self.answer).unwrap();
+        assert!(self.answer[..read].starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&self.answer[..read]));
+        assert!(self.answer[..read].ends_with(b"}"), "the answer came in parts");
+    }
+}
+
+/// Allocations of one request: the `n`th is made by `request` and written where the last one was.
+fn allocations(api: &Api, mut request: impl FnMut(u64, &mut Vec<u8>)) -> u64 {
+    let stream = TcpStream::connect(api.address).unwrap();
+    stream.set_nodelay(true).unwrap();
+    let mut client = Client { stream, answer: [0; 4096] };
+    let mut bytes = Vec::with_capacity(1024);
+    let mut count = 0;
+    let mut round = || {
+        let before = dhat::HeapStats::get().total_blocks;
+        for _ in 0..ROUND {
+            request(count, &mut bytes);
+            client.ask(&bytes);
+            count += 1;
+        }
+        dhat::HeapStats::get().total_blocks - before
+    };
+    round();
+    let least = (0..ROUNDS).map(|_| round()).min().unwrap();
+    // What comes once in a while is not the request's own.
+    least / ROUND
+}
+
+/// Writes an inference of two numbers, the first of which is `number`.
+fn write_request(bytes: &mut Vec<u8>, model: &str, number: u64) {
+    const HEAD: &str = r#"{"inputs":[{"name":"features","datatype":"FP32","shape":[1,2],"data":["#;
+    // Always as many digits, so that the length is known.
+    let length = HEAD.len() + "1000000,2]}]}".len();
+    bytes.clear();
+    let number = 1_000_000 + number;
+    write!(
+        bytes,
+        "POST /v2/models/{model}/infer HTTP/1.1\r\nhost: h\r\ncontent-length: {length}\r\n\r\n{HEAD}{number},2]}}]}}"
+    )
+    .unwrap();
+}
+
+/// One test, for nothing else shall allocate meanwhile.
+#[test]
+fn a_request_allocates_as_often_as_it_did() {
+    let _counting = dhat::Profiler::builder().testing().build();
+    let direct = FakeSettings { direct: true, ..FakeSettings::default() };
+    let models = [("direct", direct), ("queued", FakeSettings::default())];
+    let cached = Api::with(&models, &[], ServingSettings::default());
+    let uncached = Api::with(&models, &[], ServingSettings { cache_bytes: 0, ..ServingSettings::default() });
+    let same = |bytes: &mut Vec<u8>| write_request(bytes, "direct", 0);
+    let counts = [
+        ("from the cache", 23, allocations(&cached, |_, bytes| same(bytes))),
+        ("on its own thread", 33, allocations(&uncached, |number, bytes| write_request(bytes, "direct", number))),
+        ("by the executor", 35, allocations(&uncached, |number, bytes| write_request(bytes, "queued", number))),
+        ("missed and kept", 35, allocations(&cached, |number, bytes| write_request(bytes, "direct", number))),
+    ];
+    for (way, most, count) in counts {
+        // A compiler that optimises may save one; none at all would mean that nothing was counted.
+        assert!((most / 2..=most).contains(&count), "{way}: expected {most} allocations, got {count}");
+    }
+}
