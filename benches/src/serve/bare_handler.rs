@@ -19,21 +19,21 @@ const STRAY_HITS: f64 = 0.001;
 pub(super) fn cached(bench: &Bench<'_>) -> Result<Vec<Row>> {
     let load = bench.load(INFER, Requests::SameJson);
     let mark = Some(Mark::AtLeast(0.8));
-    against_bare(bench, bench.serve(&[Net::mlp()], &[])?, &load, ["cached JSON infer", "cached"], Figure::Rate, mark)
+    against_bare(bench, &bench.serve(&[Net::mlp()], &[])?, &load, ["cached JSON infer", "cached"], Figure::Rate, mark)
 }
 
 /// Without a cache.
 pub(super) fn uncached(bench: &Bench<'_>) -> Result<Vec<Row>> {
     let load = bench.load(INFER, Requests::Json);
     let mark = Some(Mark::AtLeast(0.5));
-    against_bare(bench, bench.serve_uncached()?, &load, ["uncached JSON infer", "uncached"], Figure::Rate, mark)
+    against_bare(bench, &bench.serve_uncached()?, &load, ["uncached JSON infer", "uncached"], Figure::Rate, mark)
 }
 
 /// Each row another, so that the cache has none of them, keeps all, and lets the oldest go.
 pub(super) fn missed(bench: &Bench<'_>) -> Result<Vec<Row>> {
     let load = bench.load(INFER, Requests::Json);
     let words = ["JSON infer that misses the cache and fills it", "missed"];
-    against_bare(bench, bench.serve(&[Net::mlp()], &[])?, &load, words, Figure::Rate, None)
+    against_bare(bench, &bench.serve(&[Net::mlp()], &[])?, &load, words, Figure::Rate, None)
 }
 
 /// Latency of an idle server.
@@ -41,12 +41,12 @@ pub(super) fn one_connection(bench: &Bench<'_>) -> Result<Vec<Row>> {
     let load = Load { connections: 1, ..bench.load(INFER, Requests::Json) };
     let mark = Some(Mark::AtMost(1.5));
     let words = ["uncached JSON infer, one connection", "one-connection"];
-    against_bare(bench, bench.serve_uncached()?, &load, words, Figure::P50, mark)
+    against_bare(bench, &bench.serve_uncached()?, &load, words, Figure::P50, mark)
 }
 
 fn against_bare(
     bench: &Bench<'_>,
-    served: Running,
+    served: &Running,
     load: &Load<'_>,
     [what, id]: [&str; 2],
     figure: Figure,
@@ -55,9 +55,9 @@ fn against_bare(
     let answer = tempfile::NamedTempFile::new()?;
     fs_err::write(answer.path(), served.post(INFER, &wrk::body())?)?;
     let bare = bare::bytes(answer.path())?;
-    let seen = Computed::before(&served)?;
-    let pairs = pairs::of_servers(bench, (&served, load), (&bare, load))?;
-    seen.check(&served, load.requests)?;
+    let seen = Computed::before(served)?;
+    let pairs = pairs::of_servers(bench, (served, load), (&bare, load))?;
+    seen.check(served, load.requests)?;
     let mut row = bench.row(id, [what, BARE, figure.name()], mark, pairs.outcome(figure, mark));
     row.note = format!("ready {:.2} s after its start.", served.ready_seconds);
     Ok(vec![row])

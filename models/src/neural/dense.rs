@@ -4,6 +4,8 @@
 //! Every unit of a row adds its products in the order of the inputs, one fused multiply-add each, whatever the batch: a row's
 //! scores are the same bits alone and among others. Nothing is allocated but what the scratch buffer lacks.
 
+#![expect(clippy::inline_always, reason = "only what is inlined into a function gets that function's instructions")]
+
 use contract::{AlignedBuffer, Direct, RowBlock, RunError};
 use pulp::{Arch, Simd, WithSimd};
 

@@ -39,10 +39,10 @@ impl Replica for DenseReplica {
     fn submit(&mut self, batch: &RowBlock, bucket: usize) -> Result<Ticket, RunError> {
         let rows = batch.rows();
         if rows == 0 || rows > bucket {
-            return Err(failed(format!("expected 1 to {bucket} rows, got {rows}")));
+            return Err(failed(&format!("expected 1 to {bucket} rows, got {rows}")));
         }
         if self.done.len() >= IN_FLIGHT {
-            return Err(failed(format!("expected at most {IN_FLIGHT} batches in flight")));
+            return Err(failed(&format!("expected at most {IN_FLIGHT} batches in flight")));
         }
         let mut scores = self.spare.pop().unwrap_or_default();
         self.net.run(batch, &mut self.scratch, &mut scores)?;
@@ -55,7 +55,7 @@ impl Replica for DenseReplica {
     fn collect(&mut self, ticket: Ticket, out: &mut RowBlock) -> Result<(), RunError> {
         let place = self.done.iter().position(|(done, _)| *done == ticket);
         let Some((_, mut scores)) = place.and_then(|place| self.done.remove(place)) else {
-            return Err(failed(format!("no batch {} is in flight", ticket.0)));
+            return Err(failed(&format!("no batch {} is in flight", ticket.0)));
         };
         std::mem::swap(out, &mut scores);
         self.spare.push(scores);
@@ -68,6 +68,6 @@ impl Replica for DenseReplica {
     }
 }
 
-fn failed(reason: String) -> RunError {
+fn failed(reason: &str) -> RunError {
     RunError::Failed { reason: format!("device cpu: {reason}") }
 }
