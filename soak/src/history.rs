@@ -29,12 +29,15 @@ impl Span {
     }
 }
 
+/// What an alias named, and when; no version where it named none.
+type Named = Vec<(Option<u32>, Span)>;
+
 #[derive(Debug, Default)]
 struct Facts {
     /// By model and number: what it adds to its answers, and when it was live.
     versions: HashMap<(Model, u32), (f32, Vec<Span>)>,
-    /// By model and alias: what it named when; no version where it named none.
-    aliases: HashMap<(Model, &'static str), Vec<(Option<u32>, Span)>>,
+    /// By model and alias.
+    aliases: HashMap<(Model, &'static str), Named>,
     newest: HashMap<Model, u32>,
 }
 

@@ -110,8 +110,9 @@ async fn delete_old(world: &World, model: Model, registered: &mut Registered) ->
     let named: BTreeSet<u32> = registered.aliases.values().copied().collect();
     while registered.versions.len() > KEPT {
         let good = registered.versions.values().filter(|good| **good).count();
-        let unnamed =
-            registered.versions.iter().find(|(version, is_good)| !named.contains(version) && !(**is_good && good == 1));
+        let last_good = |is_good: bool| is_good && good == 1;
+        let mut versions = registered.versions.iter();
+        let unnamed = versions.find(|(version, is_good)| !named.contains(version) && !last_good(**is_good));
         let Some((version, _good)) = unnamed else { break };
         let version = *version;
         world.engine.registry.delete_version(model.name(), version).await?;

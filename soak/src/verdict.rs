@@ -91,8 +91,7 @@ pub(crate) fn judge(seen: &Seen<'_>, history: &History) -> Result<(), String> {
 fn refused(act: &Act, status: u16, took: Duration) -> Result<(), String> {
     let missing = match (act.model, act.wanted) {
         // Taken out of service at times.
-        (Model::Coming, _) => true,
-        (Model::Moving, Wanted::Alias(_) | Wanted::Number(_)) => true,
+        (Model::Coming, _) | (Model::Moving, Wanted::Alias(_) | Wanted::Number(_)) => true,
         (Model::Moving, Wanted::Default) | (Model::Steady | Model::Faulty | Model::Slow, _) => false,
     };
     let expected = match status {

@@ -182,11 +182,12 @@ impl World {
         // The executors' threads may still be on their way out.
         let stopped = Instant::now();
         loop {
-            let probes = formats.probes.lock();
-            let (placed, dropped): (Vec<_>, Vec<_>) =
-                probes.iter().map(|probe| (probe.placements(), probe.drops())).unzip();
-            let (placed, dropped) = (placed.iter().sum::<usize>(), dropped.iter().sum::<usize>());
-            drop(probes);
+            let (placed, dropped) = {
+                let probes = formats.probes.lock();
+                let (placed, dropped): (Vec<_>, Vec<_>) =
+                    probes.iter().map(|probe| (probe.placements(), probe.drops())).unzip();
+                (placed.iter().sum::<usize>(), dropped.iter().sum::<usize>())
+            };
             if placed == 0 {
                 bail!("no model was ever placed");
             }

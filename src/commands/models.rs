@@ -52,7 +52,7 @@ enum Command {
     Serving {
         /// Model name.
         name: String,
-        /// Sets a setting, such as instances=2, slo=5ms or cache_ttl=0; may be given several times.
+        /// Sets a setting, such as `instances=2`, `slo=5ms` or `cache_ttl=0`; may be given several times.
         #[arg(long, value_name = "KEY=VALUE")]
         set: Vec<String>,
         /// Leaves a setting to the process that serves; may be given several times.

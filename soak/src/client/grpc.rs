@@ -83,7 +83,7 @@ pub(crate) async fn ask(channel: &Channel, act: &Act, id: &str, number: Option<u
         inputs: vec![Tensor {
             name: "features".to_owned(),
             datatype: "FP32".to_owned(),
-            shape: vec![act.rows.len() as i64, 2],
+            shape: vec![i64::try_from(act.rows.len()).unwrap_or(i64::MAX), 2],
         }],
         raw_inputs: vec![values.flat_map(f32::to_le_bytes).collect()],
     };
