@@ -60,6 +60,9 @@ pub enum Error {
     /// The request's time was over before its answer.
     #[error("deadline passed after {} ms", after.as_millis())]
     DeadlineExceeded { after: Duration },
+    /// The request was taken, but the device fell behind what was predicted, and it could no longer be answered in time.
+    #[error("the deadline, {} ms after the request, can no longer be met", within.as_millis())]
+    DeadlineUnreachable { within: Duration },
     /// The request asked for a cached answer or none, and there is none that it accepts.
     #[error("expected a cached answer, as 'only-if-cached' asks, and none is held")]
     NotCached,

@@ -195,8 +195,10 @@ fn engine_answer(error: &engine::Error) -> Answer {
         Error::Overloaded { queued: _, limit: _, retry_after } | Error::TooLate { busy: _, left: _, retry_after } => {
             Answer::unavailable(*retry_after)
         }
-        // RFC 9111 says so of the second.
-        Error::DeadlineExceeded { after: _ } | Error::NotCached => Answer::new(StatusCode::GATEWAY_TIMEOUT),
+        // RFC 9111 says so of the last.
+        Error::DeadlineExceeded { after: _ } | Error::DeadlineUnreachable { within: _ } | Error::NotCached => {
+            Answer::new(StatusCode::GATEWAY_TIMEOUT)
+        }
         // All of these pass: memory is free when other batches end, a lost device comes back with another process.
         Error::NotReady { .. }
         | Error::ShuttingDown
@@ -245,6 +247,7 @@ mod tests {
         assert_eq!(status(Error::Conflict(String::new())), 409);
         assert_eq!(status(Error::ShuttingDown), 503);
         assert_eq!(status(Error::DeadlineExceeded { after: SOON }), 504);
+        assert_eq!(status(Error::DeadlineUnreachable { within: SOON }), 504);
         assert_eq!(status(Error::Run(RunError::Failed { reason: String::new() })), 500);
         assert_eq!(status(Error::Run(RunError::DeviceLost { device: String::new(), reason: String::new() })), 503);
         assert_eq!(status(Error::Internal(String::new())), 500);

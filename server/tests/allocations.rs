@@ -8,15 +8,17 @@
 mod harness;
 
 use std::{
+    alloc::System,
     io::{Read, Write},
     net::TcpStream,
 };
 
 use engine::{serve::ServingSettings, testing::FakeSettings};
 use harness::Api;
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, Stats, StatsAlloc};
 
 #[global_allocator]
-static COUNTED: dhat::Alloc = dhat::Alloc;
+static COUNTED: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 /// Requests that are counted together.
 const ROUND: u64 = 100;
@@ -46,13 +48,14 @@ fn allocations(api: &Api, mut request: impl FnMut(u64, &mut Vec<u8>)) -> u64 {
     let mut bytes = Vec::with_capacity(1024);
     let mut count = 0;
     let mut round = || {
-        let before = dhat::HeapStats::get().total_blocks;
+        let before = Region::new(COUNTED);
         for _ in 0..ROUND {
             request(count, &mut bytes);
             client.ask(&bytes);
             count += 1;
         }
-        dhat::HeapStats::get().total_blocks - before
+        let Stats { allocations, reallocations, .. } = before.change();
+        (allocations + reallocations) as u64
     };
     round();
     let least = (0..ROUNDS).map(|_| round()).min().unwrap();
@@ -77,7 +80,6 @@ fn write_request(bytes: &mut Vec<u8>, model: &str, number: u64) {
 /// One test, for nothing else shall allocate meanwhile.
 #[test]
 fn a_request_allocates_as_often_as_it_did() {
-    let _counting = dhat::Profiler::builder().testing().build();
     let direct = FakeSettings { direct: true, ..FakeSettings::default() };
     let models = [("direct", direct), ("queued", FakeSettings::default())];
     let cached = Api::with(&models, &[], ServingSettings::default());

@@ -61,7 +61,7 @@ fn reason(error: &Error) -> FailureReason {
         | Error::NotReady { model: _, version: _, state: _ }
         | Error::NotCached
         | Error::ShuttingDown => FailureReason::Rejected,
-        Error::DeadlineExceeded { after: _ } => FailureReason::Canceled,
+        Error::DeadlineExceeded { after: _ } | Error::DeadlineUnreachable { within: _ } => FailureReason::Canceled,
         Error::Run(_) => FailureReason::Backend,
         // Not among the ends of a request that found its version.
         _ => FailureReason::Other,

@@ -311,7 +311,7 @@ impl Run<'_> {
             computed.map_err(unwrapped)?
         } else {
             let replica = self.replicas.pick()?;
-            self.queued(&replica, cost, rows, deadline).await.map_err(|refused| refusal(refused, budget))?
+            self.queued(&replica, cost, rows, deadline).await.map_err(|refused| refusal(refused, budget, deadline))?
         };
         let outputs = guarded(|| Ok(self.model.decode(&raw, wanted)?)).map_err(unwrapped)?;
         let decoded = Instant::now();
@@ -347,7 +347,7 @@ fn unwrapped(error: RunError) -> Error {
     }
 }
 
-fn refusal(refused: Refused, budget: Duration) -> Error {
+fn refusal(refused: Refused, budget: Duration, deadline: Instant) -> Error {
     match refused {
         Refused::Admission(Refusal::Overloaded { queued, limit, retry_after }) => {
             Error::Overloaded { queued, limit, retry_after }
@@ -357,6 +357,9 @@ fn refusal(refused: Refused, budget: Duration) -> Error {
             Error::BadRequest(format!("expected at most {limit} rows in one request, got {rows}"))
         }
         Refused::Failure(Failure::Run(error)) => unwrapped(error),
+        Refused::Failure(Failure::DeadlinePassed) if Instant::now() < deadline => {
+            Error::DeadlineUnreachable { within: budget }
+        }
         Refused::Failure(Failure::DeadlinePassed) => Error::DeadlineExceeded { after: budget },
         // Nobody is unloaded while a request is inside its gate; a cancelled load's self-test may be.
         Refused::Failure(Failure::Unloaded) => Error::Internal("the version was unloaded under a request".to_owned()),
