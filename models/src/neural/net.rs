@@ -1,6 +1,6 @@
 //! The host half of a served net: requests to encoded rows, scores to outputs, and a place on a device.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use contract::{
     Cost, DataType, Device, DeviceKind, Direct, Golden, InputError, Invariance, Model, Replica, RowBlock, RunError,
@@ -50,13 +50,13 @@ pub struct TableNet {
     weights: Arc<Weights>,
     golden: Option<Golden>,
     cpu_only: bool,
-    /// The net as the CPU reads it best, unless it is too large for that.
-    dense: Option<Arc<DenseNet>>,
+    /// The net as the CPU reads it best, made when a CPU first asks for it; none when it is too large for that.
+    dense: OnceLock<Option<Arc<DenseNet>>>,
 }
 
 impl TableNet {
     /// A net from its parts; the caller has checked that they fit together (see [`TableNet::check`]).
-    pub(crate) fn new(
+    pub(crate) const fn new(
         signature: Signature,
         input: InputForm,
         head: Head,
@@ -64,9 +64,20 @@ impl TableNet {
         golden: Option<Golden>,
         cpu_only: bool,
     ) -> Self {
-        let small = cpu_only && weights.shape.parameters() <= MOST_DENSE_PARAMETERS;
-        let dense = small.then(|| Arc::new(DenseNet::new(&weights.shape, &weights.parameters)));
-        Self { signature, input, head, weights, golden, cpu_only, dense }
+        Self { signature, input, head, weights, golden, cpu_only, dense: OnceLock::new() }
+    }
+
+    /// The net as the CPU computes it, unless it is too large for that.
+    fn dense(&self) -> Option<&Arc<DenseNet>> {
+        let make = || {
+            let Weights { shape, parameters } = &*self.weights;
+            self.is_small().then(|| Arc::new(DenseNet::new(shape, parameters)))
+        };
+        self.dense.get_or_init(make).as_ref()
+    }
+
+    fn is_small(&self) -> bool {
+        self.weights.shape.parameters() <= MOST_DENSE_PARAMETERS
     }
 
     /// What does not fit together, as what was expected and what came.
@@ -180,7 +191,7 @@ impl Model for TableNet {
     /// elsewhere within a relative 1e-4.
     fn invariance(&self) -> Invariance {
         let narrow = self.weights.shape.layers().iter().all(|layer| layer.inputs <= EXACT_INPUTS);
-        if self.dense.is_some() || (self.cpu_only && narrow) {
+        if self.cpu_only && (self.is_small() || narrow) {
             Invariance::Exact
         } else {
             Invariance::Within(BATCH_TOLERANCE)
@@ -205,11 +216,13 @@ impl Model for TableNet {
     }
 
     fn direct(&self) -> Option<&dyn Direct> {
-        self.dense.as_deref().map(|dense| dense as &dyn Direct)
+        self.dense().map(|dense| &**dense as &dyn Direct)
     }
 
     fn place(&self, device: &Device) -> Result<Box<dyn Replica>, RunError> {
-        if let Some(dense) = self.dense.as_ref().filter(|_| device.kind == DeviceKind::Cpu) {
+        if device.kind == DeviceKind::Cpu
+            && let Some(dense) = self.dense()
+        {
             return Ok(Box::new(DenseReplica::new(Arc::clone(dense))));
         }
         let burn = to_burn(device)
