@@ -305,8 +305,10 @@ impl Run<'_> {
         }
         let encoded = Instant::now();
         let budget = deadline.saturating_duration_since(encoded);
-        let direct = self.direct.filter(|_| !budget.is_zero());
-        let ran = direct.and_then(|(direct, monitor)| direct.run(self.model, &rows, encoded, monitor));
+        if budget.is_zero() {
+            return Err(Error::DeadlineExceeded { after: budget });
+        }
+        let ran = self.direct.and_then(|(direct, monitor)| direct.run(self.model, &rows, encoded, monitor));
         let Computed { rows: raw, mut times, ended } = if let Some(computed) = ran {
             computed.map_err(unwrapped)?
         } else {

@@ -82,7 +82,12 @@ async fn play(sent: Vec<Sent>, shutdown_after: Option<usize>, delay: Duration) {
                 assert_eq!(sums(&prediction), values);
             }
             Some(Err(Error::Run(RunError::Failed { .. }))) => assert!(poisoned),
-            Some(Err(Error::DeadlineExceeded { .. } | Error::Overloaded { .. } | Error::TooLate { .. })) => {
+            Some(Err(
+                Error::DeadlineExceeded { .. }
+                | Error::DeadlineUnreachable { .. }
+                | Error::Overloaded { .. }
+                | Error::TooLate { .. },
+            )) => {
                 assert!(sent.timeout_millis < 20_000);
             }
             Some(Err(Error::ShuttingDown)) => assert!(shutdown_after.is_some()),
