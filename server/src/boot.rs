@@ -22,6 +22,7 @@ use crate::{
     grpc::{GrpcListener, GrpcServer},
     http::{self, Shared},
     logs::LogControl,
+    scheduling,
     settings::ServerSettings,
     state::State,
 };
@@ -103,6 +104,8 @@ fn listen(settings: &ServerSettings, addresses: &[SocketAddr], state: Arc<State>
     let state = Shared::from(state);
     let configure = http::configure(Shared::clone(&state));
     let mut server = HttpServer::new(move || {
+        // Made once on each worker's thread.
+        scheduling::read_in_gulps();
         let state = Shared::clone(&state);
         let way = move |request: ServiceRequest, service: &_| http::way(&state, request, service);
         App::new().configure(configure.clone()).wrap_fn(way)

@@ -12,6 +12,7 @@ mod grpc;
 mod http;
 pub mod logs;
 mod oip;
+mod scheduling;
 pub mod settings;
 mod shared_memory;
 mod state;

@@ -115,7 +115,11 @@ impl GrpcListener {
         let Self { listener, address } = self;
         let limits = Limits { max_body: state.max_body, body_timeout: state.body_timeout };
         let keep_alive = settings.keep_alive;
-        let runtime = Builder::new_multi_thread().thread_name("grpc").enable_all().build()?;
+        let runtime = Builder::new_multi_thread()
+            .thread_name("grpc")
+            .on_thread_start(crate::scheduling::read_in_gulps)
+            .enable_all()
+            .build()?;
         let (stop, stopping) = oneshot::channel();
         let (end, ended) = oneshot::channel();
         // The runtime belongs to a thread, because it must not be dropped on another runtime.
