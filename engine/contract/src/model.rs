@@ -7,7 +7,7 @@ use std::{path::Path, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AlignedBuffer, Device, InputError, OpenError, RowBlock, RunError, Signature, Tensor};
+use crate::{AlignedBuffer, Device, DeviceKind, InputError, OpenError, RowBlock, RunError, Signature, Tensor};
 
 /// Opens saved models of the kinds it knows.
 pub trait Format: Send + Sync {
@@ -31,9 +31,9 @@ pub trait Model: Send + Sync {
     /// Whether a row's answer depends on the other rows of its batch.
     fn invariance(&self) -> Invariance;
 
-    /// Row counts that the device half compiles for, ascending; a batch is padded to the next one. The last one
-    /// bounds a batch together with the deployment's `max_batch_rows`.
-    fn buckets(&self) -> &[usize];
+    /// Row counts that the device half compiles for on such a device, ascending; a batch is padded to the next one. The last
+    /// one bounds a batch together with the deployment's `max_batch_rows`.
+    fn buckets(&self, device: DeviceKind) -> &[usize];
 
     /// Turns a request's inputs into the device half's rows, on the caller's thread and before any queue, so that a bad
     /// row fails its own request alone. `rows` is reset first.

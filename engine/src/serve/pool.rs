@@ -129,6 +129,10 @@ impl Place {
     pub(super) const fn executor(&self) -> &Arc<Executor> {
         &self.executor
     }
+
+    pub(super) fn device(&self) -> DeviceKind {
+        self.executor.device().kind
+    }
 }
 
 impl Drop for Place {

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use contract::Model;
+use contract::{DeviceKind, Model};
 use tokio::time::timeout_at;
 
 use super::{
@@ -79,7 +79,7 @@ impl Inner {
     /// taken away.
     pub(super) async fn place(&self, version: &Version<'_>, place: Place) -> Result<Arc<Replica>> {
         let Version { name: _, number: _, model, settings, monitor, direct: _ } = *version;
-        let shape = shape(model.as_ref(), settings).ok_or_else(|| version.no_bucket())?;
+        let shape = shape(model.as_ref(), place.device(), settings).ok_or_else(|| version.no_bucket())?;
         let executor = Arc::clone(place.executor());
         let lane = self.next_id.fetch_add(1, Ordering::Relaxed);
         let lane_settings = settings.lane.clone();
@@ -130,7 +130,6 @@ impl Inner {
     /// Replaces the replicas that are warm for smaller batches only, and adds or dismisses some until their number is right.
     async fn resize(&self, deployment: &Arc<Deployment>, wanted: &EffectiveServing) -> Result<()> {
         let replicas = &deployment.replicas;
-        let Some(shape) = shape(deployment.model.as_ref(), wanted) else { return Ok(()) };
         let version = Version {
             name: &deployment.name,
             number: deployment.version,
@@ -147,7 +146,10 @@ impl Inner {
             }
             let taking = replicas.taking();
             // It is warm for its smaller batches; larger ones would meet a cold device.
-            let outdated = taking.iter().find(|replica| replica.shape.buckets().len() < shape.buckets().len());
+            let outdated = taking.iter().find(|replica| {
+                let shape = shape(deployment.model.as_ref(), replica.place.device(), wanted);
+                shape.is_some_and(|shape| replica.shape.buckets().len() < shape.buckets().len())
+            });
             if outdated.is_none() && taking.len() == wanted.instances {
                 return Ok(());
             }
@@ -232,6 +234,6 @@ impl Drop for Arrival<'_> {
     }
 }
 
-fn shape(model: &dyn Model, settings: &EffectiveServing) -> Option<LaneShape> {
-    LaneShape::new(model.buckets(), settings.max_batch_rows)
+fn shape(model: &dyn Model, device: DeviceKind, settings: &EffectiveServing) -> Option<LaneShape> {
+    LaneShape::new(model.buckets(device), settings.max_batch_rows)
 }

@@ -9,8 +9,8 @@ use std::{
 };
 
 use contract::{
-    AlignedBuffer, ColumnKind, ColumnSpec, Cost, DataType, Device, Direct, Golden, InputError, Invariance, LossKind,
-    Model, Replica, RowBlock, RunError, Signature, Task, TaskSpec, Tensor, TensorSpec,
+    AlignedBuffer, ColumnKind, ColumnSpec, Cost, DataType, Device, DeviceKind, Direct, Golden, InputError, Invariance,
+    LossKind, Model, Replica, RowBlock, RunError, Signature, Task, TaskSpec, Tensor, TensorSpec,
 };
 use serde::{Deserialize, Serialize};
 
@@ -196,7 +196,7 @@ impl Model for FakeModel {
         Invariance::Exact
     }
 
-    fn buckets(&self) -> &[usize] {
+    fn buckets(&self, _device: DeviceKind) -> &[usize] {
         &self.settings.buckets
     }
 

@@ -7,8 +7,8 @@
 use std::collections::BTreeSet;
 
 use contract::{
-    AlignedBuffer, Axis, Cost, DataType, Device, InputError, Invariance, Model, Replica, RowBlock, RunError, Signature,
-    Strings, Tensor, TensorSpec,
+    AlignedBuffer, Axis, Cost, DataType, Device, DeviceKind, InputError, Invariance, Model, Replica, RowBlock,
+    RunError, Signature, Strings, Tensor, TensorSpec,
 };
 
 use super::replica::IdentityReplica;
@@ -143,7 +143,7 @@ impl Model for Identity {
         Invariance::Exact
     }
 
-    fn buckets(&self) -> &[usize] {
+    fn buckets(&self, _device: DeviceKind) -> &[usize] {
         &BUCKETS
     }
 

@@ -14,6 +14,9 @@ use crate::{batches::run_rows, device::to_burn, table::Encoders};
 /// little and keep the number of kernels to warm small.
 const BUCKETS: [usize; 11] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
 
+/// The same for the CPU, where nothing is compiled and every row costs.
+const CPU_BUCKETS: [usize; 20] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024];
+
 /// Layers of up to this many inputs are summed in one piece by the CPU's matrix product, whatever the batch.
 const EXACT_INPUTS: usize = 512;
 
@@ -198,8 +201,8 @@ impl Model for TableNet {
         }
     }
 
-    fn buckets(&self) -> &[usize] {
-        &BUCKETS
+    fn buckets(&self, device: DeviceKind) -> &[usize] {
+        if device == DeviceKind::Cpu { &CPU_BUCKETS } else { &BUCKETS }
     }
 
     fn encode(&self, inputs: &[Tensor], rows: &mut RowBlock) -> Result<Cost, InputError> {

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use arrow::array::RecordBatch;
 use contract::{
-    Axis, ColumnKind, ColumnSpec, DataType, Device, InputError, Model, Replica, RowBlock, Signature, Tensor,
+    Axis, ColumnKind, ColumnSpec, DataType, Device, DeviceKind, InputError, Model, Replica, RowBlock, Signature, Tensor,
 };
 
 use self::outputs::OutputColumns;
@@ -43,7 +43,7 @@ pub fn score(
     while let Some(batch) = reader.next() {
         let batch = batch?;
         let inputs = source.inputs(&batch).map_err(|error| in_file(error, rows))?;
-        let answers = run(model, replica.as_mut(), &inputs).map_err(|error| in_file(error, rows))?;
+        let answers = run(model, device.kind, replica.as_mut(), &inputs).map_err(|error| in_file(error, rows))?;
         rows += batch.num_rows() as u64;
         writer.write(&columns.join(&batch, &answers)?)?;
         progress(reader.fraction_read(), rows);
@@ -51,10 +51,10 @@ pub fn score(
     writer.finish()
 }
 
-fn run(model: &dyn Model, replica: &mut dyn Replica, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
+fn run(model: &dyn Model, device: DeviceKind, replica: &mut dyn Replica, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
     let mut rows = RowBlock::default();
     model.encode(inputs, &mut rows)?;
-    let answers = run_rows(model.buckets(), replica, &rows)?;
+    let answers = run_rows(model.buckets(device), replica, &rows)?;
     Ok(model.decode(&answers, &[])?)
 }
 

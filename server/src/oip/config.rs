@@ -133,7 +133,10 @@ impl ModelConfig {
         let levels = |level: u32| if serving.priority_levels > 1 { u64::from(level) } else { 0 };
         let signature = deployment.model().signature();
         let name = deployment.name().to_string();
-        let batches = buckets(deployment.model().buckets(), serving.max_batch_rows);
+        let devices = deployment.devices();
+        // Those of its first device: one of another kind may use others, which the protocol has no place for.
+        let kind = devices.first().map_or(DeviceKind::Cpu, |share| share.device.kind);
+        let batches = buckets(deployment.model().buckets(kind), serving.max_batch_rows);
         Self {
             platform: PLATFORM,
             backend: PLATFORM,
@@ -165,12 +168,7 @@ impl ModelConfig {
                 },
                 priority_queue_policy: Empty::new(),
             },
-            instance_group: deployment
-                .devices()
-                .iter()
-                .enumerate()
-                .map(|(n, share)| InstanceGroup::of(&name, n, share))
-                .collect(),
+            instance_group: devices.iter().enumerate().map(|(n, share)| InstanceGroup::of(&name, n, share)).collect(),
             default_model_filename: "",
             cc_model_filenames: Empty::new(),
             metric_tags: Empty::new(),

@@ -1,8 +1,8 @@
 //! Every datatype through the whole server and back, by a model that answers what it is asked.
 
 use contract::{
-    AlignedBuffer, Axis, Cost, DataType, Device, InputError, Invariance, MemoryUse, Model, Replica, RowBlock, RunError,
-    Signature, Strings, Tensor, TensorSpec, Ticket,
+    AlignedBuffer, Axis, Cost, DataType, Device, DeviceKind, InputError, Invariance, MemoryUse, Model, Replica,
+    RowBlock, RunError, Signature, Strings, Tensor, TensorSpec, Ticket,
 };
 use engine::serve::ServingSettings;
 
@@ -43,7 +43,7 @@ impl Model for EchoModel {
         Invariance::Exact
     }
 
-    fn buckets(&self) -> &[usize] {
+    fn buckets(&self, _device: DeviceKind) -> &[usize] {
         &[64]
     }
 

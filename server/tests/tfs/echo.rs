@@ -1,8 +1,8 @@
 //! A model that answers its inputs, of any datatypes and shapes, under other names.
 
 use contract::{
-    AlignedBuffer, Axis, Cost, DataType, Device, InputError, Invariance, MemoryUse, Model, Replica, RowBlock, RunError,
-    Signature, Strings, Tensor, TensorSpec, Ticket,
+    AlignedBuffer, Axis, Cost, DataType, Device, DeviceKind, InputError, Invariance, MemoryUse, Model, Replica,
+    RowBlock, RunError, Signature, Strings, Tensor, TensorSpec, Ticket,
 };
 use serde::{Deserialize, Serialize};
 
@@ -94,7 +94,7 @@ impl Model for EchoModel {
         Invariance::Exact
     }
 
-    fn buckets(&self) -> &[usize] {
+    fn buckets(&self, _device: DeviceKind) -> &[usize] {
         &[64]
     }
 

@@ -1,8 +1,8 @@
 //! A table model with classes, whose scores say which values it was given.
 
 use contract::{
-    ColumnKind, ColumnSpec, Cost, DataType, Device, InputError, Invariance, LossKind, Model, Replica, RowBlock,
-    RunError, Signature, Task, TaskSpec, Tensor, TensorSpec,
+    ColumnKind, ColumnSpec, Cost, DataType, Device, DeviceKind, InputError, Invariance, LossKind, Model, Replica,
+    RowBlock, RunError, Signature, Task, TaskSpec, Tensor, TensorSpec,
 };
 
 use crate::echo::EchoReplica;
@@ -56,7 +56,7 @@ impl Model for ScorerModel {
         Invariance::Exact
     }
 
-    fn buckets(&self) -> &[usize] {
+    fn buckets(&self, _device: DeviceKind) -> &[usize] {
         &[64]
     }
 
