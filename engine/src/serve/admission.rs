@@ -12,6 +12,7 @@
 use std::time::{Duration, Instant};
 
 use super::{
+    arrivals::Arrivals,
     settings::{LaneSettings, MOST_PRIORITY_LEVELS},
     sync::{Arc, AtomicU32, AtomicU64, AtomicUsize, Ordering},
 };
@@ -19,9 +20,6 @@ use super::{
 const LEVELS: usize = MOST_PRIORITY_LEVELS as usize;
 /// Shares of a device are in parts of this.
 pub(super) const WHOLE_SHARE: u32 = 1024;
-/// Of the time a request has, one part in this many is kept for what a forecast cannot know: the way back to the client, and
-/// how far a batch strays from its estimate.
-const HEADROOM: u64 = 8;
 /// A lane whose forecast refuses everything lets one request through after this long without a measurement, because the
 /// forecast may be out of date.
 const PROBE_AFTER: Duration = Duration::from_millis(250);
@@ -112,6 +110,10 @@ pub(super) struct LaneLoad {
     nanos: Box<[AtomicU64]>,
     measured_at: AtomicU64,
     rows: [AtomicUsize; LEVELS],
+    /// What comes, taken or not.
+    arrivals: Arrivals,
+    /// The part of a request's time that is not planned with.
+    reserve: AtomicU32,
     /// Share of the device that levels more urgent than this one took lately.
     taken_before: [AtomicU32; LEVELS],
 }
@@ -131,6 +133,8 @@ impl LaneLoad {
             nanos: buckets.iter().map(|_| AtomicU64::new(0)).collect(),
             measured_at: AtomicU64::new(0),
             rows: std::array::from_fn(|_| AtomicUsize::new(0)),
+            arrivals: Arrivals::new(),
+            reserve: AtomicU32::new(WHOLE_SHARE / 8),
             taken_before: std::array::from_fn(|_| AtomicU32::new(0)),
         };
         lane.configure(settings);
@@ -195,6 +199,7 @@ impl LaneLoad {
             return Err(Refusal::TooManyRows { rows, limit });
         }
         let level = self.level(priority);
+        self.arrivals.count(level, rows, self.device.nanos_at(now));
         // Counted before looking, so that the bound holds whoever else counts at this moment.
         self.rows[level].fetch_add(rows, Ordering::Relaxed);
         let on_device = self.device.queued_rows.fetch_add(rows, Ordering::Relaxed);
@@ -216,7 +221,7 @@ impl LaneLoad {
         let bursts = left / 10 * 3 * u64::from(taken_before) / u64::from(WHOLE_SHARE);
         let planned = slo.saturating_mul(self.budget.load(Ordering::Relaxed).into()) / u64::from(WHOLE_SHARE);
         let planned = if slo == u64::MAX { left } else { left.min(planned) };
-        if expected > less_headroom(planned).saturating_sub(bursts) {
+        if expected > self.plannable(planned).saturating_sub(bursts) {
             permit.probe = in_lane == 0 && self.may_probe(now);
             if !permit.probe {
                 let (busy, left) = (Duration::from_nanos(expected), Duration::from_nanos(left));
@@ -226,6 +231,28 @@ impl LaneLoad {
         permit.row_nanos = self.row_nanos();
         self.device.queued_nanos.fetch_add(permit.row_nanos * rows as u64, Ordering::Relaxed);
         Ok(permit)
+    }
+
+    /// What of `left` may be planned with.
+    pub(super) fn plannable(&self, left: u64) -> u64 {
+        let kept = u64::from(self.reserve.load(Ordering::Relaxed));
+        (left / u64::from(WHOLE_SHARE)).saturating_mul(u64::from(WHOLE_SHARE).saturating_sub(kept))
+    }
+
+    /// Sets the part of a request's time that is not planned with. For the device's owner alone.
+    pub(super) fn set_reserve(&self, part: f64) {
+        self.reserve.store((part * f64::from(WHOLE_SHARE)) as u32, Ordering::Relaxed);
+    }
+
+    /// The largest of `buckets` for requests that have `left` in all, by its index.
+    pub(super) fn largest_index(
+        &self,
+        buckets: &[usize],
+        estimate: impl Fn(usize) -> u64,
+        left: u64,
+        gap: u64,
+    ) -> usize {
+        largest_index(buckets, estimate, self.plannable(left), gap)
     }
 
     /// How long until rows that were just counted are answered.
@@ -247,15 +274,26 @@ impl LaneLoad {
     fn full_nanos(&self, rows: usize, left: u64) -> u64 {
         let used = &self.buckets[..self.used.load(Ordering::Relaxed)];
         let estimate = |index: usize| self.nanos[index].load(Ordering::Relaxed);
-        let index = largest_index(used, estimate, left);
+        let index = self.largest_index(used, estimate, left, self.gap());
         estimate(index).saturating_mul(rows.div_ceil(used[index]) as u64)
     }
 
     /// What rows take in the batches that they would be put into now, when each has `left` to be answered.
-    pub(super) fn work_nanos(&self, rows: usize, left: u64) -> u64 {
+    fn work_nanos(&self, rows: usize, left: u64) -> u64 {
         let used = self.used.load(Ordering::Relaxed);
         let estimate = |index: usize| self.nanos[index].load(Ordering::Relaxed);
-        split_nanos(&self.buckets[..used], estimate, rows, left)
+        split_nanos(&self.buckets[..used], estimate, rows, self.plannable(left), self.gap())
+    }
+
+    /// Time between two rows that come, as far as it may be planned with: while other lanes wait, batches are kept short.
+    fn gap(&self) -> u64 {
+        let others = self.device.waiting_weight.load(Ordering::Relaxed) > self.weight.load(Ordering::Relaxed).into();
+        if others { u64::MAX } else { self.arrivals.gap() }
+    }
+
+    /// Time between two rows that came lately, in nanoseconds.
+    pub(super) fn arrival_gap(&self) -> u64 {
+        self.arrivals.gap()
     }
 
     /// The share of the device that levels more urgent than `level` take; it fades when nothing is measured any more.
@@ -309,16 +347,22 @@ pub(super) fn bucket_index(buckets: &[usize], estimate: impl Fn(usize) -> u64, r
     if cut { index - 1 } else { index }
 }
 
-/// The largest bucket, by its index, that is used for requests that have `left` in all: what comes just behind the start of such a batch waits
-/// for it and then for its own.
-pub(super) fn largest_index(buckets: &[usize], estimate: impl Fn(usize) -> u64, left: u64) -> usize {
-    let left = less_headroom(left);
-    (1..buckets.len()).rev().find(|index| estimate(*index).saturating_mul(2) <= left).unwrap_or(0)
+/// The largest bucket, by its index, that is used for requests that may take `left` in all when a row comes every `gap` nanoseconds.
+///
+/// What comes just behind the start of a batch waits for all of it and then for its own: where everything shall be answered,
+/// two batches have to fit. Under overload something has to be refused in any case; then it is what comes early in a batch,
+/// and only what fills the next one just before it starts has to find its time: a longer batch answers more rows in a second.
+fn largest_index(buckets: &[usize], estimate: impl Fn(usize) -> u64, left: u64, gap: u64) -> usize {
+    let fits = |index: &usize| {
+        let (batch, filling) = (estimate(*index), gap.saturating_mul(buckets[*index] as u64));
+        batch.saturating_add(batch.min(filling)) <= left
+    };
+    (1..buckets.len()).rev().find(fits).unwrap_or(0)
 }
 
 /// What `rows` rows take when they are put into batches as [`super::batcher`] does.
-fn split_nanos(buckets: &[usize], estimate: impl Fn(usize) -> u64, rows: usize, left: u64) -> u64 {
-    let last = largest_index(buckets, &estimate, left);
+pub(super) fn split_nanos(buckets: &[usize], estimate: impl Fn(usize) -> u64, rows: usize, left: u64, gap: u64) -> u64 {
+    let last = largest_index(buckets, &estimate, left, gap);
     let mut total = estimate(last).saturating_mul((rows / buckets[last]) as u64);
     let mut rows = rows % buckets[last];
     while rows > 0 {
@@ -362,10 +406,6 @@ impl Drop for Permit {
 
 pub(super) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-fn less_headroom(left: u64) -> u64 {
-    left - left / HEADROOM
 }
 
 fn advice(nanos: u64) -> Duration {

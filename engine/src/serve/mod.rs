@@ -13,6 +13,7 @@
 //! It knows nothing of protocols, saved models or the registry: whoever owns it loads models into it.
 
 mod admission;
+mod arrivals;
 mod batcher;
 mod cache;
 mod channel;

@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 
 use super::{
     super::{
-        admission::{LaneLoad, WHOLE_SHARE, bucket_index, largest_index, nanos},
+        admission::{LaneLoad, WHOLE_SHARE, bucket_index, nanos, split_nanos},
         settings::{LaneSettings, MOST_PRIORITY_LEVELS},
         sync::Arc,
     },
+    reserve::Reserve,
     times::BucketTimes,
 };
 
@@ -16,7 +17,7 @@ const LEVELS: usize = MOST_PRIORITY_LEVELS as usize;
 /// behind one.
 const SHARED_RATE: f64 = 0.8;
 /// A batch made smaller for one late request has to give this part of the rate that it would have without.
-const WORTH_IT: f64 = 0.4;
+const WORTH_IT: f64 = 0.75;
 /// A lane counts as active for this long after its last request.
 const ACTIVE_FOR: Duration = Duration::from_millis(100);
 /// How far back the shares of the levels look.
@@ -75,6 +76,7 @@ pub(super) struct Lane {
     faded_at: Option<Instant>,
     /// Part of the objective that admission plans with.
     budget: f64,
+    reserve: Reserve,
     answers: u32,
     misses: u32,
 }
@@ -102,6 +104,7 @@ impl Lane {
             level_nanos: [0.0; LEVELS],
             faded_at: None,
             budget: 1.0,
+            reserve: Reserve::default(),
             answers: 0,
             misses: 0,
         };
@@ -138,9 +141,19 @@ impl Lane {
         Duration::from_nanos(index.map_or(0, |index| self.times.expected()[index]))
     }
 
-    /// What `rows` rows should take for a request that has `patience` in all.
+    /// What a batch of `bucket` rows takes on average. What is admitted was planned with more; to be given up, or to leave
+    /// others behind, a request has to be late even so.
+    pub(super) fn usual(&self, bucket: usize) -> Duration {
+        let index = self.warm.buckets().binary_search(&bucket);
+        Duration::from_nanos(index.map_or(0, |index| self.times.usual()[index]))
+    }
+
+    /// What `rows` rows take on average for a request that has `patience` in all.
     pub(super) fn work(&self, rows: usize, patience: Duration) -> Duration {
-        Duration::from_nanos(self.load.work_nanos(rows, nanos(patience)))
+        let usual = self.times.usual();
+        let gap = self.load.arrival_gap();
+        let time = self.load.plannable(nanos(patience));
+        Duration::from_nanos(split_nanos(self.buckets(), |index| usual[index], rows, time, gap))
     }
 
     pub(super) fn pushed(&mut self, now: Instant) {
@@ -156,13 +169,14 @@ impl Lane {
     /// it came with, and other lanes are active or not. None when that request is better given up: a batch small enough for
     /// it would cost so many others their turn that they would be late as well (early drop, as in Nexus).
     pub(super) fn batch_rows(&self, rows: usize, left: Duration, patience: Duration, shared: bool) -> Option<usize> {
-        let (buckets, expected) = (self.buckets(), self.times.expected());
+        let (buckets, expected, usual) = (self.buckets(), self.times.expected(), self.times.usual());
         let estimate = |index: usize| expected[index];
         let rate = |index: usize| buckets[index].min(rows) as f64 / estimate(index).max(1) as f64;
         let patience = self.settings.slo.map_or(patience, |objective| patience.min(objective));
-        let most = largest_index(buckets, estimate, nanos(patience));
+        let gap = if shared { u64::MAX } else { self.load.arrival_gap() };
+        let most = self.load.largest_index(buckets, estimate, nanos(patience), gap);
         let mut last = most;
-        while last > 0 && estimate(last) > nanos(left) {
+        while last > 0 && usual[last] > nanos(left) {
             last -= 1;
         }
         let index = bucket_index(buckets, estimate, rows, last);
@@ -218,6 +232,15 @@ impl Lane {
         self.level_nanos.iter_mut().zip(levels).for_each(|(level, nanos)| *level += nanos);
         let share = |nanos: &f64| (nanos / SHARES_OVER * f64::from(WHOLE_SHARE)).min(f64::from(WHOLE_SHARE)) as u32;
         self.load.publish_shares(self.level_nanos.iter().map(share));
+    }
+
+    /// Counts a batch with requests of the most urgent level, which nothing goes before, by whether all of them were in time.
+    pub(super) fn count_deadlines(&mut self, kept: bool) {
+        // An objective has a budget of its own.
+        if self.settings.slo.is_none() {
+            self.reserve.count(kept);
+            self.load.set_reserve(self.reserve.part());
+        }
     }
 
     /// Counts an answer that took `latency` in all, and plans with less or more of the objective.

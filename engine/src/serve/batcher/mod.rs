@@ -21,6 +21,7 @@
 mod lane;
 mod pending;
 mod queue;
+mod reserve;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
@@ -39,6 +40,7 @@ use self::{
     lane::Lane,
     pending::{Pending, Pendings, Slot},
     queue::Queue,
+    reserve::Reserve,
 };
 use super::{
     admission::{DeviceLoad, LaneLoad},
@@ -307,7 +309,7 @@ impl<R: Reply> Batcher<R> {
                 };
                 target = Some(target_now);
                 let target = target_now;
-                if !pending.probe && rows > 0 && lane.expected(target) > left {
+                if !pending.probe && rows > 0 && lane.usual(target) > left {
                     // In this batch it would be late; the next one is made for it.
                     break 'levels;
                 }
@@ -389,17 +391,24 @@ impl<R: Reply> Batcher<R> {
         let Batch { lane, times, rows, mut parts, .. } = batch;
         match output {
             Ok(output) => {
-                let mut offset = 0;
+                let (mut offset, mut kept) = (0, None);
                 for part in parts.drain(..) {
                     if let Some(pending) = self.pendings.get_mut(part.slot) {
                         pending.count(times, rows);
                         pending.receive(output, offset..offset + part.rows);
                         if let (Some(latency), Some(lane)) = (pending.latency(), self.lanes.get_mut(&lane)) {
                             lane.answered(latency);
+                            if pending.level == 0 && !pending.probe {
+                                let late = Reserve::is_late(latency, pending.patience());
+                                kept = Some(kept.unwrap_or(true) && !late);
+                            }
                         }
                     }
                     offset += part.rows;
                     self.pendings.release(part.slot);
+                }
+                if let (Some(kept), Some(lane)) = (kept, self.lanes.get_mut(&lane)) {
+                    lane.count_deadlines(kept);
                 }
             }
             Err(error) => {

@@ -33,7 +33,9 @@ pub(super) struct BucketTimes {
     seeds: Vec<u64>,
     /// How far batches stray from their average, as a part of it.
     deviation: f64,
-    /// What is expected of each, as of the last measurement; 0 while nothing is known.
+    /// What is expected of each on average, as of the last measurement; 0 while nothing is known.
+    usual: Vec<u64>,
+    /// What is expected of each at most.
     expected: Vec<u64>,
 }
 
@@ -45,6 +47,7 @@ impl BucketTimes {
             measured: vec![None; buckets.len()],
             seeds: seeds.iter().map(|seed| nanos(*seed)).collect(),
             deviation: FIRST_DEVIATION,
+            usual: vec![0; buckets.len()],
             expected: vec![0; buckets.len()],
         };
         times.expect(now);
@@ -72,6 +75,11 @@ impl BucketTimes {
         &self.expected
     }
 
+    /// What a batch of each bucket takes on average, in nanoseconds.
+    pub(super) fn usual(&self) -> &[u64] {
+        &self.usual
+    }
+
     fn expect(&mut self, now: Instant) {
         let margin = 1.0 + DEVIATIONS * self.deviation;
         for index in 0..self.buckets.len() {
@@ -80,6 +88,7 @@ impl BucketTimes {
                 Some(Measured { average, at: _ }) => self.guess(index).map_or(average, |guess| guess.min(average)),
                 None => self.guess(index).unwrap_or(0.0),
             };
+            self.usual[index] = average as u64;
             self.expected[index] = (average * margin) as u64;
         }
     }

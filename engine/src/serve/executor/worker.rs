@@ -200,6 +200,10 @@ impl Worker {
             Ok(()) => self.batcher.complete(batch, Ok(&mut self.output)),
             Err(error) => self.fail(batch, error),
         }
+        if self.shared.device.kind == DeviceKind::Cpu {
+            // Who was answered, and who came meanwhile, may wait for this very core.
+            std::thread::yield_now();
+        }
         true
     }
 

@@ -6,6 +6,9 @@
 #[expect(dead_code, clippy::duplicate_mod, reason = "only what is shared between threads is run here")]
 #[path = "../admission.rs"]
 mod admission;
+#[expect(clippy::duplicate_mod, reason = "on other atomics here")]
+#[path = "../arrivals.rs"]
+mod arrivals;
 #[expect(dead_code, clippy::duplicate_mod, reason = "waiting for a command would stop all threads of a schedule")]
 #[path = "../channel.rs"]
 mod channel;

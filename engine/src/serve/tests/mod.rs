@@ -1,5 +1,6 @@
 //! The serving engine whole, against the fake model.
 
+mod arrivals;
 mod direct;
 mod faults;
 mod flow;
