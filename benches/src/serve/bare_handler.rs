@@ -66,13 +66,19 @@ fn against_bare(
 /// Binary tensors both ways, against JSON of the same server.
 pub(super) fn binary(bench: &Bench<'_>) -> Result<Vec<Row>> {
     let served = bench.serve_uncached()?;
-    let seen = Computed::before(&served)?;
-    let (binary, json) = (bench.load(INFER, Requests::Binary), bench.load(INFER, Requests::Json));
-    let pairs = pairs::of_servers(bench, (&served, &binary), (&served, &json))?;
-    seen.check(&served, Requests::Binary)?;
-    let mark = Some(Mark::AtLeast(1.2));
-    let words = ["uncached infer with binary tensors", "our own JSON", Figure::Rate.name()];
-    Ok(vec![bench.row("binary", words, mark, pairs.outcome(Figure::Rate, mark))])
+    let row = |id: &str, what: &str, rows: usize, mark: Option<Mark>| -> Result<Row> {
+        let seen = Computed::before(&served)?;
+        let load = |requests: Requests| Load { rows, ..bench.load(INFER, requests) };
+        let (binary, json) = (load(Requests::Binary), load(Requests::Json));
+        let pairs = pairs::of_servers(bench, (&served, &binary), (&served, &json))?;
+        seen.check(&served, Requests::Binary)?;
+        Ok(bench.row(id, [what, "our own JSON", Figure::Rate.name()], mark, pairs.outcome(Figure::Rate, mark)))
+    };
+    // What reading numbers costs shows where there are some.
+    Ok(vec![
+        row("binary", "uncached infer with binary tensors", 1, Some(Mark::AtLeast(1.2)))?,
+        row("binary-64-rows", "uncached infer with binary tensors, 64 rows a request", 64, None)?,
+    ])
 }
 
 /// Sees to it that what should be computed is: a load whose rows repeat would measure the cache.

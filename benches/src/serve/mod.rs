@@ -5,6 +5,7 @@
 
 mod all_on;
 mod bare_handler;
+mod generator;
 mod loading;
 mod memory;
 mod nets;
@@ -192,7 +193,7 @@ impl Bench<'_> {
 
     /// A load with the connections and seconds of the run.
     fn load<'a>(&self, path: &'a str, requests: Requests) -> Load<'a> {
-        Load { path, requests, seconds: self.seconds(), connections: self.arguments.connections, cpu: None }
+        Load { path, requests, rows: 1, seconds: self.seconds(), connections: self.arguments.connections, cpu: None }
     }
 
     /// Our server with `nets`.

@@ -5,11 +5,11 @@
 
 use std::{collections::BTreeMap, thread};
 
-use anyhow::{Context, Result, bail, ensure};
-use serde::Deserialize;
+use anyhow::{Result, bail, ensure};
 
 use super::{
     Bench,
+    generator::{Counts, Generate, Pace, Report},
     report::{Mark, Outcome, Row},
 };
 use crate::{
@@ -18,7 +18,6 @@ use crate::{
         Running,
         emberline::{self, Options},
         net::Net,
-        pinned,
     },
     statistics::{self, Median},
 };
@@ -33,52 +32,13 @@ const ATTEMPTS: usize = 6;
 const AT_A_TIME: usize = 16;
 /// Width of the hidden layers to begin with.
 const FIRST_WIDTH: usize = 1024;
+const MODEL: &str = "heavy";
 const DEADLINE: &str = "20ms";
 /// Offered load in multiples of the capacity; those between the marks are there to find the peak.
 const LOADS: [f64; 5] = [1.0, 1.5, 2.0, 3.0, 5.0];
 const MARKED: [f64; 3] = [1.0, 2.0, 5.0];
 const GOODPUT: &str = "goodput/s";
 const MISSED: &str = "share";
-
-/// What `emberline bench serve --json` prints, as far as it is needed here.
-#[derive(Deserialize)]
-struct Printed {
-    reports: Vec<Report>,
-}
-
-#[derive(Clone, Deserialize)]
-struct Report {
-    seconds: f64,
-    throughput_per_second: f64,
-    goodput_per_second: f64,
-    counts: Counts,
-    generator: Generator,
-}
-
-#[derive(Clone, Deserialize)]
-struct Counts {
-    intended: u64,
-    ok: u64,
-    refused: u64,
-    deadline: u64,
-    failed: u64,
-    broken: u64,
-    abandoned: u64,
-}
-
-#[derive(Clone, Deserialize)]
-struct Generator {
-    kept_up: bool,
-}
-
-impl Report {
-    /// Of the requests that were not refused, the share that was not answered in time.
-    fn missed(&self) -> f64 {
-        let Counts { ok, deadline, abandoned, .. } = self.counts;
-        let admitted = (ok + deadline + abandoned) as f64;
-        if admitted == 0.0 { 0.0 } else { (admitted - self.goodput_per_second * self.seconds) / admitted }
-    }
-}
 
 pub(super) fn overload(bench: &Bench<'_>) -> Result<Vec<Row>> {
     if thread::available_parallelism().map_or(1, std::num::NonZero::get) <= GENERATOR_CORE {
@@ -89,7 +49,7 @@ pub(super) fn overload(bench: &Bench<'_>) -> Result<Vec<Row>> {
     let mut rounds = Vec::new();
     for round in 1..=bench.pairs() {
         let loads: Vec<Report> =
-            LOADS.iter().map(|load| generate(bench, &served, &Pace::Rate(load * capacity))).collect::<Result<_>>()?;
+            LOADS.iter().map(|load| generate(bench, &served, Pace::Rate(load * capacity))).collect::<Result<_>>()?;
         for (load, report) in LOADS.iter().zip(&loads) {
             let Counts { intended, refused, deadline, failed, broken, .. } = report.counts;
             say(&format!(
@@ -124,11 +84,11 @@ fn sized(bench: &Bench<'_>) -> Result<(Running, usize, f64)> {
         let layers = [width, width, 1];
         let served = emberline::start(&Options {
             binary: bench.arguments.emberline.as_deref(),
-            nets: &[Net { name: "heavy", layers: &layers }],
+            nets: &[Net { name: MODEL, layers: &layers }],
             arguments: &[],
             cpu: Some(SERVER_CORE),
         })?;
-        let capacity = generate(bench, &served, &Pace::Closed(AT_A_TIME))?.throughput_per_second;
+        let capacity = generate(bench, &served, Pace::Closed(AT_A_TIME))?.throughput_per_second;
         say(&format!("30-{width}-{width}-1: {capacity:.0} answers/s"));
         ensure!(capacity > 0.0, "the net of width {width} gave no answer");
         if NEAR.contains(&(capacity / TARGET)) {
@@ -141,26 +101,10 @@ fn sized(bench: &Bench<'_>) -> Result<(Running, usize, f64)> {
     bail!("no width gives about {TARGET} answers/s")
 }
 
-enum Pace {
-    Closed(usize),
-    Rate(f64),
-}
-
 /// One load by the generator.
-fn generate(bench: &Bench<'_>, served: &Running, pace: &Pace) -> Result<Report> {
-    let mut command = pinned(emberline::binary(bench.arguments.emberline.as_deref())?, Some(GENERATOR_CORE));
-    command.args(["bench", "serve", &format!("http://{}", served.address), "--model", "heavy", "--json"]);
-    command.args(["--duration", &format!("{}s", bench.seconds()), "--warmup", "1s"]);
-    match pace {
-        Pace::Closed(concurrency) => command.args(["--concurrency", &concurrency.to_string()]),
-        Pace::Rate(rate) => command.args(["--rate", &format!("{rate:.0}"), "--timeout", DEADLINE]),
-    };
-    let output = command.output().context("cannot run the generator")?;
-    if !output.status.success() {
-        bail!("the generator failed: {}", String::from_utf8_lossy(&output.stderr).trim());
-    }
-    let printed: Printed = serde_json::from_slice(&output.stdout).context("the generator printed something else")?;
-    printed.reports.into_iter().next().context("the generator gave no report")
+fn generate(bench: &Bench<'_>, served: &Running, pace: Pace) -> Result<Report> {
+    let deadline = matches!(pace, Pace::Rate(_)).then_some(DEADLINE);
+    Generate { model: MODEL, pace, deadline, cpu: Some(GENERATOR_CORE) }.run(bench, served)
 }
 
 fn goodput(bench: &Bench<'_>, what: &str, load: f64, rounds: &[Vec<Report>]) -> Row {

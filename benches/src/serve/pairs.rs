@@ -84,6 +84,11 @@ pub(super) fn of_servers(
 }
 
 impl Pairs {
+    /// The other side's median of requests per second.
+    pub(super) fn their_rate(&self) -> f64 {
+        statistics::median(&self.theirs.iter().map(|measured| measured.rate).collect::<Vec<_>>()).median
+    }
+
     /// The ratio of one quantity, ours over theirs.
     pub(super) fn outcome(&self, figure: Figure, mark: Option<Mark>) -> Outcome {
         let ratios: Vec<f64> =

@@ -5,6 +5,7 @@ use anyhow::Result;
 use super::{
     Bench, INFER,
     bare_handler::Computed,
+    generator::{Generate, Pace},
     nets::same_answer,
     pairs::{self, Figure},
     report::{Mark, Outcome, Row},
@@ -60,5 +61,18 @@ fn against(bench: &Bench<'_>, peer: Peer, ids: &[&str], figures: &[(Figure, Opti
     let seen = Computed::before(&served)?;
     let pairs = pairs::of_servers(bench, (&served, &our_load), (&theirs, &their_load))?;
     seen.check(&served, our_load.requests)?;
-    Ok(rows(&|figure, mark| pairs.outcome(figure, mark)))
+    let mut measured: Vec<Row> = rows(&|figure, mark| pairs.outcome(figure, mark));
+
+    // Under all the load that it bears a server's latency is that of its queue; this is its own.
+    let rate = pairs.their_rate() / 2.0;
+    let load = || Generate { model: "mlp", pace: Pace::Rate(rate), deadline: None, cpu: None };
+    let open = pairs::interleaved(
+        bench,
+        || Ok(load().run(bench, &served)?.measured()),
+        || Ok(load().run(bench, &theirs)?.measured()),
+    )?;
+    let what = format!("{WHAT}, both offered {rate:.0}/s, half of what the other answers (open loop)");
+    let words = [what.as_str(), peer.name, Figure::P99.name()];
+    measured.push(bench.row(&format!("{}-half-rate", ids[0]), words, None, open.outcome(Figure::P99, None)));
+    Ok(measured)
 }

@@ -35,6 +35,8 @@ pub(crate) struct Load<'a> {
     /// Path of the requests.
     pub(crate) path: &'a str,
     pub(crate) requests: Requests,
+    /// Rows of each request; no more than one where all requests are the same.
+    pub(crate) rows: usize,
     pub(crate) seconds: u64,
     pub(crate) connections: usize,
     /// The one core that it may use.
@@ -65,14 +67,16 @@ impl fmt::Display for Measured {
 
 /// The body of [`Requests::SameJson`].
 pub(crate) fn body() -> String {
-    let (head, tail) = halves("");
+    let (head, tail) = halves("", 1);
     format!("{head}0.5,0{tail}")
 }
 
-/// A request around its first two features.
-fn halves(parameters: &str) -> (String, String) {
-    let rest: Vec<String> = (2..FEATURES).map(|feature| format!("{:.2}", feature as f64 / 10.0 - 1.5)).collect();
-    let head = format!(r#"{{{parameters}"inputs":[{{"name":"x","shape":[1,{FEATURES}],"datatype":"FP32","data":["#);
+/// A request of `rows` rows around its first two features.
+fn halves(parameters: &str, rows: usize) -> (String, String) {
+    let value = |index: usize| format!("{:.2}", (index % FEATURES) as f64 / 10.0 - 1.5);
+    let rest: Vec<String> = (2..rows * FEATURES).map(value).collect();
+    let head =
+        format!(r#"{{{parameters}"inputs":[{{"name":"x","shape":[{rows},{FEATURES}],"datatype":"FP32","data":["#);
     (head, format!(",{}]}}]}}", rest.join(",")))
 }
 
@@ -111,14 +115,14 @@ impl Load<'_> {
                  latency:percentile(50), latency:percentile(99),\n\
                  errors.connect + errors.read + errors.write + errors.timeout + errors.status))\n\
              end\n",
-            requests = self.requests.lua()
+            requests = self.requests.lua(self.rows)
         )
     }
 }
 
 impl Requests {
-    fn lua(self) -> String {
-        let (head, tail) = halves("");
+    fn lua(self, rows: usize) -> String {
+        let (head, tail) = halves("", rows);
         match self {
             Self::SameJson => format!(
                 "wrk.headers['Content-Type'] = 'application/json'; wrk.body = '{}'\n\
@@ -134,7 +138,7 @@ impl Requests {
                  end"
             ),
             Self::Urgent => {
-                let (head, tail) = halves(r#""parameters":{"timeout":2000000,"priority":PRIORITY},"#);
+                let (head, tail) = halves(r#""parameters":{"timeout":2000000,"priority":PRIORITY},"#, rows);
                 let (before, between) = head.split_once("PRIORITY").unwrap_or((&head, ""));
                 format!(
                     "wrk.headers['Content-Type'] = 'application/json'\n\
@@ -146,14 +150,15 @@ impl Requests {
                 )
             }
             Self::Binary => {
+                let values = rows * FEATURES;
                 let json = format!(
-                    r#"{{"inputs":[{{"name":"x","shape":[1,{FEATURES}],"datatype":"FP32","parameters":{{"binary_data_size":{}}}}}],"parameters":{{"binary_data_output":true}}}}"#,
-                    FEATURES * size_of::<f32>()
+                    r#"{{"inputs":[{{"name":"x","shape":[{rows},{FEATURES}],"datatype":"FP32","parameters":{{"binary_data_size":{}}}}}],"parameters":{{"binary_data_output":true}}}}"#,
+                    values * size_of::<f32>()
                 );
                 format!(
                     "local ffi = require('ffi')\n\
-                     local row = ffi.new('float[{FEATURES}]')\n\
-                     for feature = 2, {FEATURES} - 1 do row[feature] = feature / 10 - 1.5 end\n\
+                     local row = ffi.new('float[{values}]')\n\
+                     for value = 2, {values} - 1 do row[value] = value % {FEATURES} / 10 - 1.5 end\n\
                      wrk.headers['Content-Type'] = 'application/octet-stream'\n\
                      wrk.headers['Inference-Header-Content-Length'] = '{length}'\n\
                      request = function()\n\
