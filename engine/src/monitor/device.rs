@@ -39,6 +39,12 @@ impl DeviceMonitor {
         Self { device, name, busy: Mutex::new(BusyTime::new(Instant::now())), queue_rows: AtomicUsize::new(0) }
     }
 
+    /// The device, as metrics name it.
+    #[must_use]
+    pub fn device(&self) -> &str {
+        &self.device
+    }
+
     /// Records that the device worked for `duration`, until now.
     pub fn busy(&self, duration: Duration) {
         let now = Instant::now();

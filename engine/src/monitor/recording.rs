@@ -67,11 +67,17 @@ impl Stage {
 
 /// Why a request got no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum FailureReason {
-    /// Refused at admission: overload, not ready, or inputs that do not fit.
+    /// Refused for what it is or when it came: inputs that do not fit, a version that is not ready.
     Rejected,
-    /// Given up: the deadline passed or the caller went away.
+    /// Refused because the queue was full.
+    QueueFull,
+    /// Refused because it could not be answered before its deadline.
+    TooLate,
+    /// Taken, and given up because its deadline passed or could no longer be met.
+    Deadline,
+    /// The caller went away.
     Canceled,
     /// The model or its device failed.
     Backend,
@@ -81,13 +87,17 @@ pub enum FailureReason {
 
 impl FailureReason {
     /// All reasons.
-    pub const ALL: [Self; 4] = [Self::Rejected, Self::Canceled, Self::Backend, Self::Other];
+    pub const ALL: [Self; 7] =
+        [Self::Rejected, Self::QueueFull, Self::TooLate, Self::Deadline, Self::Canceled, Self::Backend, Self::Other];
 
     /// The name in reports and metrics.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Rejected => "rejected",
+            Self::QueueFull => "queue_full",
+            Self::TooLate => "too_late",
+            Self::Deadline => "deadline",
             Self::Canceled => "canceled",
             Self::Backend => "backend",
             Self::Other => "other",

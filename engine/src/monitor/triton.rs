@@ -41,7 +41,10 @@ pub(super) fn families_of(monitor: &Monitor) -> Vec<Family> {
         info.family(versions.iter().map(sample).collect())
     };
     let failures = versions.iter().flat_map(|(model, version, statistics)| {
-        statistics.failures.map(|(reason, count)| Sample::count(&[model, version, failure(reason)], count))
+        FAILURES.map(|name| {
+            let counts = statistics.failures.iter().filter(|(reason, _)| failure(*reason) == name);
+            Sample::count(&[model, version, name], counts.map(|(_, count)| count).sum())
+        })
     });
     let mut families: Vec<_> = OF_VERSIONS.into_iter().map(shown).collect();
     families.push(families::NV_REQUEST_FAILURE.family(failures.collect()));
@@ -49,11 +52,14 @@ pub(super) fn families_of(monitor: &Monitor) -> Vec<Family> {
     families
 }
 
-/// Triton's word for a reason.
+/// Triton's words for why a request failed.
+const FAILURES: [&str; 4] = ["REJECTED", "CANCELED", "BACKEND", "OTHER"];
+
+/// The one for a reason.
 const fn failure(reason: FailureReason) -> &'static str {
     match reason {
-        FailureReason::Rejected => "REJECTED",
-        FailureReason::Canceled => "CANCELED",
+        FailureReason::Rejected | FailureReason::QueueFull | FailureReason::TooLate => "REJECTED",
+        FailureReason::Deadline | FailureReason::Canceled => "CANCELED",
         FailureReason::Backend => "BACKEND",
         FailureReason::Other => "OTHER",
     }

@@ -70,6 +70,12 @@ impl DeviceLoad {
         self.queued_rows.load(Ordering::Relaxed)
     }
 
+    /// Time until all that is on the device and waits for it should be done.
+    pub(super) fn expected_wait(&self, now: Instant) -> Duration {
+        let running = self.busy_until.load(Ordering::Relaxed).saturating_sub(self.nanos_at(now));
+        Duration::from_nanos(running.saturating_add(self.queued_nanos.load(Ordering::Relaxed)))
+    }
+
     /// The refusal of a request that found no room behind its admission.
     pub(super) fn overloaded(&self) -> Refusal {
         let retry_after = advice(self.queued_nanos.load(Ordering::Relaxed));

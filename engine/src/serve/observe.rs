@@ -56,12 +56,12 @@ fn reason(error: &Error) -> FailureReason {
     match error {
         Error::Input(_)
         | Error::BadRequest(_)
-        | Error::Overloaded { queued: _, limit: _, retry_after: _ }
-        | Error::TooLate { busy: _, left: _, retry_after: _ }
         | Error::NotReady { model: _, version: _, state: _ }
         | Error::NotCached
         | Error::ShuttingDown => FailureReason::Rejected,
-        Error::DeadlineExceeded { after: _ } | Error::DeadlineUnreachable { within: _ } => FailureReason::Canceled,
+        Error::Overloaded { queued: _, limit: _, retry_after: _ } => FailureReason::QueueFull,
+        Error::TooLate { busy: _, left: _, retry_after: _ } => FailureReason::TooLate,
+        Error::DeadlineExceeded { after: _ } | Error::DeadlineUnreachable { within: _ } => FailureReason::Deadline,
         Error::Run(_) => FailureReason::Backend,
         // Not among the ends of a request that found its version.
         _ => FailureReason::Other,

@@ -20,7 +20,7 @@ use super::{
     cache::{Answer, AnswerCache, CacheStatistics, LookUp, Question, Terms},
     deployment::{Deployment, Pass, ServedModel},
     direct::DirectRuns,
-    executor::{Refused, guarded},
+    executor::{Executor, Refused, guarded},
     observe::RequestObserver,
     pool::Pool,
     prediction_id::PredictionId,
@@ -140,6 +140,11 @@ impl Serving {
         });
         let mut all = vec![families::NV_PENDING_REQUESTS.family(pending.collect())];
         all.extend(self.cache_statistics().iter().flat_map(CacheStatistics::families));
+        let now = Instant::now();
+        let wait = |executor: &Arc<Executor>| {
+            Sample::number(&[executor.monitored()], executor.expected_wait(now).as_secs_f64())
+        };
+        all.push(families::DEVICE_EXPECTED_WAIT.family(self.inner.pool.executors().iter().map(wait).collect()));
         all
     }
 
@@ -201,16 +206,16 @@ impl Serving {
         let mut timed = None;
         let late = |_elapsed| Error::DeadlineExceeded { after: timeout };
 
-        let looked = self.inner.cache.as_ref().map(|cache| (cache, Instant::now()));
-        let found = looked.map_or(LookUp::Past, |(cache, asked)| {
-            let terms = Terms { cache: *cache_use, ttl: deployment.cache_ttl(), asked };
+        let cache = self.inner.cache.as_ref();
+        let found = cache.map_or(LookUp::Past, |cache| {
+            let terms = Terms { cache: *cache_use, ttl: deployment.cache_ttl(), asked: started };
             let revision = deployment.model.revision();
             cache.look_up(&Question { deployment: deployment.id, revision, wanted, inputs, terms })
         });
-        let (answer, status) = match (found, looked) {
+        let (answer, status) = match (found, cache) {
             (LookUp::Hit(answer, age), _) => (answer, CacheStatus::Hit { age }),
             (LookUp::Miss(_) | LookUp::Past, _) if cache_use.only_cached => return Err(Error::NotCached),
-            (LookUp::Miss(miss), Some((cache, _asked))) => {
+            (LookUp::Miss(miss), Some(cache)) => {
                 let computed = run.timed_answer(inputs, wanted, deadline, &mut timed);
                 timeout_at(deadline.into(), cache.compute_once(&miss, computed)).await.map_err(late)??
             }

@@ -111,6 +111,16 @@ impl Executor {
         Some(RunError::DeviceLost { device: shared.device.to_string(), reason })
     }
 
+    /// Its name in metrics.
+    pub(super) fn monitored(&self) -> &str {
+        self.shared.monitor.device()
+    }
+
+    /// Time until all that is on the device and waits for it should be computed.
+    pub(super) fn expected_wait(&self, now: Instant) -> Duration {
+        self.shared.load.expected_wait(now)
+    }
+
     /// Rows that wait for the device.
     pub(super) fn queued_rows(&self) -> usize {
         self.shared.load.queued_rows()

@@ -261,11 +261,15 @@ async fn tells_the_monitor() {
     serving.predict(request([7.0])).await.unwrap();
     // The executor tells of its empty queue a moment behind the answer.
     eventually("an empty queue", || monitor.device(&accelerator(0)).queue_rows() == 0).await;
+    let families = serving.families();
+    let wait = families.iter().find(|family| family.info.name == "device_expected_wait_seconds").unwrap();
+    assert_eq!((wait.samples.len(), &*wait.samples[0].labels[0]), (1, "wgpu:0"));
     let report = serde_json::to_value(monitor.snapshot()).unwrap();
     let version = &report["versions"][0];
     assert_eq!((version["requests"].as_u64(), version["rows"].as_u64()), (Some(3), Some(7)), "{version}");
     assert_eq!(version["cache"]["hits"].as_u64(), Some(1), "{version}");
-    assert_eq!(version["failures"]["canceled"].as_u64(), Some(2), "{version}");
+    assert_eq!(version["failures"]["canceled"].as_u64(), Some(1), "{version}");
+    assert_eq!(version["failures"]["deadline"].as_u64(), Some(1), "{version}");
     assert_eq!(version["failures"]["backend"].as_u64(), Some(1), "{version}");
     assert!(version["stages"]["compute"]["count"].as_u64().unwrap() >= 2, "{version}");
     assert_eq!(version["stages"]["total"]["count"].as_u64(), Some(3), "{version}");
