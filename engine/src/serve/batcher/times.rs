@@ -11,7 +11,7 @@ const AVERAGED_DEVIATION: f64 = 32.0;
 /// The deviation before there is one, as a part of the average.
 const FIRST_DEVIATION: f64 = 0.08;
 /// An estimate lies this many mean deviations above the average.
-const DEVIATIONS: f64 = 2.0;
+const DEVIATIONS: f64 = 1.5;
 /// A single measurement counts as this many averages at most: one hiccup does not refuse a second of requests, and a device
 /// that did get slower is followed within a few batches all the same.
 const MOST_AVERAGES: f64 = 2.0;
