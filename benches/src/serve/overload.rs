@@ -28,8 +28,11 @@ const GENERATOR_CORE: usize = 1;
 const TARGET: f64 = 2_000.0;
 const NEAR: std::ops::Range<f64> = 0.8..1.25;
 const ATTEMPTS: usize = 6;
-/// Requests at a time while the capacity is measured: so few that their batches fit into the deadline.
+/// Requests at a time while the net is sized: so few that their batches fit into the deadline.
 const AT_A_TIME: usize = 16;
+/// Loads, in multiples of that, that find the capacity under the deadline, where batches are larger. The first ones find a server
+/// that has not met overload yet.
+const SATURATING: [f64; 4] = [1.5, 2.0, 1.25, 1.5];
 /// Width of the hidden layers to begin with.
 const FIRST_WIDTH: usize = 1024;
 const MODEL: &str = "heavy";
@@ -63,7 +66,7 @@ pub(super) fn overload(bench: &Bench<'_>) -> Result<Vec<Row>> {
         }
         rounds.push(loads);
     }
-    let what = format!("net 30-{width}-{width}-1 ({capacity:.0} answers/s on one core), deadline {DEADLINE}");
+    let what = format!("net 30-{width}-{width}-1 ({capacity:.0} answers/s in time on one core), deadline {DEADLINE}");
     let behind = rounds.iter().flatten().filter(|report| !report.generator.kept_up).count();
     let mut rows: Vec<Row> = MARKED.iter().map(|load| goodput(bench, &what, *load, &rounds)).collect();
     rows.push(missed(bench, &what, &rounds));
@@ -77,7 +80,8 @@ pub(super) fn overload(bench: &Bench<'_>) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// The server with a net of about the target's answers per second, its width, and how many they are.
+/// The server with a net of about the target's answers per second, its width, and its capacity: the most that it answers in time,
+/// whatever is offered.
 fn sized(bench: &Bench<'_>) -> Result<(Running, usize, f64)> {
     let mut width = FIRST_WIDTH;
     for _ in 0..ATTEMPTS {
@@ -92,7 +96,12 @@ fn sized(bench: &Bench<'_>) -> Result<(Running, usize, f64)> {
         say(&format!("30-{width}-{width}-1: {capacity:.0} answers/s"));
         ensure!(capacity > 0.0, "the net of width {width} gave no answer");
         if NEAR.contains(&(capacity / TARGET)) {
-            return Ok((served, width, capacity));
+            let mut most: f64 = 0.0;
+            for load in SATURATING {
+                most = most.max(generate(bench, &served, Pace::Rate(load * capacity))?.goodput_per_second);
+            }
+            say(&format!("30-{width}-{width}-1: {most:.0} answers/s in time"));
+            return Ok((served, width, most));
         }
         // Work grows with the square of the width; multiples of 32 suit every kernel.
         let better = width as f64 * (capacity / TARGET).sqrt();
