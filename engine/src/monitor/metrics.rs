@@ -149,7 +149,7 @@ Own {
     REQUESTS: Counter "requests" ["model", "version"] "requests" "Requests answered.";
     REQUEST_ROWS: Counter "request_rows" ["model", "version"] "rows" "Rows answered.";
     REQUEST_FAILURES: Counter "request_failures" ["model", "version", "reason"] "requests"
-        "Requests not answered, by reason: rejected (does not fit, not ready), queue_full, too_late (could not be answered before its deadline), deadline (taken, and its deadline passed), canceled (the caller went), backend or other.";
+        "Requests not answered, by reason: they did not fit or came too early (rejected), found no room in the queue, could not be answered before their deadline, were taken and their deadline passed, their caller went (canceled), backend or other.";
     CACHE_REQUESTS: Counter "cache_requests" ["model", "version", "result"] "requests"
         "Requests answered, by what the cache had to do with them: hit, miss or off.";
     CACHE_HIT_RATIO: Gauge "cache_hit_ratio" ["model", "version"] "0 to 1"
