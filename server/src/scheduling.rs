@@ -29,7 +29,7 @@ pub(crate) fn read_in_gulps() {
 #[cfg(not(target_os = "linux"))]
 pub(crate) fn read_in_gulps() {}
 
-/// The nice value of the calling thread: the 19th field of proc_pid_stat(5), whose 2nd is a name in parentheses.
+/// The nice value of the calling thread: the 19th field of `proc_pid_stat`(5), whose 2nd is a name in parentheses.
 #[cfg(target_os = "linux")]
 fn nice() -> Option<i32> {
     let stat = fs_err::read_to_string("/proc/thread-self/stat").ok()?;
