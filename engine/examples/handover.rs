@@ -4,6 +4,8 @@
 //! Try it: `cargo run --release --package engine --features testing --example handover`. What wins is kept, see
 //! `serve/direct`: models on the CPU that are predicted to take less than 50 µs run on their requests' own threads.
 
+#![expect(clippy::print_stdout, reason = "what it is for")]
+
 use std::{
     error::Error,
     sync::Arc,
