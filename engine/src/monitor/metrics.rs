@@ -149,7 +149,7 @@ Own {
     REQUESTS: Counter "requests" ["model", "version"] "requests" "Requests answered.";
     REQUEST_ROWS: Counter "request_rows" ["model", "version"] "rows" "Rows answered.";
     REQUEST_FAILURES: Counter "request_failures" ["model", "version", "reason"] "requests"
-        "Requests not answered, by reason: they did not fit or came too early (rejected), found no room in the queue, could not be answered before their deadline, were taken and their deadline passed, their caller went (canceled), backend or other.";
+        "Requests not answered, by reason: `rejected` (does not fit, or not ready), `queue_full`, `too_late` (could not be answered before its deadline), `deadline` (taken, and its deadline passed), `canceled` (the caller went), `backend` or `other`.";
     CACHE_REQUESTS: Counter "cache_requests" ["model", "version", "result"] "requests"
         "Requests answered, by what the cache had to do with them: hit, miss or off.";
     CACHE_HIT_RATIO: Gauge "cache_hit_ratio" ["model", "version"] "0 to 1"
@@ -176,7 +176,7 @@ Own {
         "Fraction of the last ten seconds in which the device was busy.";
     DEVICE_QUEUE_ROWS: Gauge "device_queue_rows" ["device"] "rows" "Rows waiting for the device.";
     DEVICE_EXPECTED_WAIT: Gauge "device_expected_wait_seconds" ["device"] "seconds"
-        "Time until the device is expected to have computed all that is on it and waits for it, which requests are admitted by.";
+        "Time until the device is expected to have computed all that is on it and waits for it, in full batches.";
     HOST_CPU_RATIO: Gauge "host_cpu_ratio" [] "0 to 1" "Use of all cores of the machine, from 0 to 1.";
     HOST_MEMORY_USED: Gauge "host_memory_used_bytes" [] "bytes" "Memory of the machine in use.";
     HOST_MEMORY_TOTAL: Gauge "host_memory_total_bytes" [] "bytes" "Memory of the machine.";

@@ -58,8 +58,11 @@ const FAILURES: [&str; 4] = ["REJECTED", "CANCELED", "BACKEND", "OTHER"];
 /// The one for a reason.
 const fn failure(reason: FailureReason) -> &'static str {
     match reason {
-        FailureReason::Rejected | FailureReason::QueueFull | FailureReason::TooLate => "REJECTED",
-        FailureReason::Deadline | FailureReason::Canceled => "CANCELED",
+        // Triton counts what times out in its scheduler as rejected.
+        FailureReason::Rejected | FailureReason::QueueFull | FailureReason::TooLate | FailureReason::Deadline => {
+            "REJECTED"
+        }
+        FailureReason::Canceled => "CANCELED",
         FailureReason::Backend => "BACKEND",
         FailureReason::Other => "OTHER",
     }

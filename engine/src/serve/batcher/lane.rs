@@ -117,6 +117,7 @@ impl Lane {
         self.load.configure(&settings);
         if settings.slo != self.settings.slo {
             self.budget = 1.0;
+            self.plan_anew();
         }
         self.settings = settings;
         self.load.set_budget(self.budget);
@@ -232,6 +233,12 @@ impl Lane {
         self.level_nanos.iter_mut().zip(levels).for_each(|(level, nanos)| *level += nanos);
         let share = |nanos: &f64| (nanos / SHARES_OVER * f64::from(WHOLE_SHARE)).min(f64::from(WHOLE_SHARE)) as u32;
         self.load.publish_shares(self.level_nanos.iter().map(share));
+    }
+
+    /// Forgets late batches: a probe, which admission had given up, was answered in time, or another objective holds.
+    pub(super) fn plan_anew(&mut self) {
+        self.reserve = Reserve::default();
+        self.load.set_reserve(self.reserve.part());
     }
 
     /// Counts a batch with requests of the most urgent level, which nothing goes before, by whether all of them were in time.

@@ -398,8 +398,10 @@ impl<R: Reply> Batcher<R> {
                         pending.receive(output, offset..offset + part.rows);
                         if let (Some(latency), Some(lane)) = (pending.latency(), self.lanes.get_mut(&lane)) {
                             lane.answered(latency);
-                            if pending.level == 0 && !pending.probe {
-                                let late = Reserve::is_late(latency, pending.patience());
+                            let late = Reserve::is_late(latency, pending.patience());
+                            if pending.probe && !late {
+                                lane.plan_anew();
+                            } else if pending.level == 0 && !pending.probe {
                                 kept = Some(kept.unwrap_or(true) && !late);
                             }
                         }

@@ -370,3 +370,16 @@ fn a_device_that_gets_faster_again_is_found_out() {
     let again = simulation.run(&streams, 20.0).remove(0);
     assert!(again.good as f64 > 0.95 * again.offered as f64, "{} of {}", again.good, again.offered);
 }
+
+#[test]
+fn late_batches_do_not_refuse_for_good_what_an_idle_device_could_answer() {
+    // One batch alone takes two thirds of the deadline.
+    let cost = Cost { fixed: 12e6, row: 1e6 };
+    let mut simulation = Simulation::new(&[(cost, ModelServing::default())], 17);
+    simulation.run(&[stream(5.0, 20 * MS)], 5.0);
+    // As after a bad spell: not even one row fits into what is left, so that probes alone get through.
+    simulation.lanes[&0].1.set_reserve(0.4);
+    let again = simulation.run(&[stream(5.0, 20 * MS)], 60.0).remove(0);
+    println!("{} of {} good, {} refused", again.good, again.offered, again.refused);
+    assert!(again.good as f64 > 0.8 * again.offered as f64, "{} of {}", again.good, again.offered);
+}
