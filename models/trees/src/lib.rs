@@ -1,0 +1,15 @@
+//! Boosted trees and forests: one [`Ensemble`] for every tool that trains them.
+//!
+//! - [`import`] reads the files of `XGBoost`, `LightGBM`, `CatBoost`, ONNX and treelite into an [`Ensemble`], keeping the
+//!   source's own comparison, precision, missing values and categories.
+//! - [`reference`] answers by walking node by node: slow, plain, and what every faster way is tested against.
+//!
+//! Knows nobody: no device, no server, no table. `models` makes a served model of it.
+
+pub mod ensemble;
+mod error;
+pub mod import;
+pub mod reference;
+
+pub use ensemble::Ensemble;
+pub use error::{Error, Result};
