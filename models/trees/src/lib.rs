@@ -9,6 +9,7 @@
 pub mod ensemble;
 mod error;
 pub mod import;
+pub mod predict;
 pub mod reference;
 
 pub use ensemble::Ensemble;

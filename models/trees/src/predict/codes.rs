@@ -1,0 +1,299 @@
+//! Values as bytes: what splits compare.
+//!
+//! A split only ever asks on which side of its threshold a value lies, and a model has finitely many thresholds a feature.
+//! So each row is turned into small integers once (how many of the feature's thresholds lie below the value), and all trees
+//! then compare bytes. This is exact: it is no approximation by bins of our choosing.
+//!
+//! What NaN does is a property of the split, not of the feature. It is settled here as well: a feature whose splits treat
+//! NaN differently becomes several codes, one for each treatment, in which NaN has the byte that goes the right way. A feature
+//! with more than 255 thresholds becomes several codes too, each of which sees 255 of them. A test for a category (or for
+//! equality) becomes a code of its own: 0 where it holds and 1 where it does not. So in the end there is one question:
+//! **left when `byte[code] ≤ cut`**.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::search::{Machine, Search};
+use crate::{
+    Ensemble,
+    ensemble::{CategorySet, Missing, Node, Precision, Rules, Split, Test, ZERO},
+};
+
+/// Thresholds that one byte can tell apart.
+const CUTS: usize = 255;
+
+/// A split after coding: left when `byte[code] ≤ cut`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Question {
+    pub(super) code: u16,
+    pub(super) cut: u8,
+}
+
+/// How a row's features become bytes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Codes {
+    ranks: Vec<Rank>,
+    tests: Vec<Membership>,
+    /// Bytes a row.
+    count: usize,
+}
+
+/// The thresholds of a feature, for splits that treat missing values alike.
+#[derive(Clone, Debug)]
+pub struct Rank {
+    feature: usize,
+    missing: Missing,
+    /// Ascending and distinct: a value's rank is the number of them below it.
+    cuts: Vec<f64>,
+    wide: Search<f64>,
+    /// For f32 values: each cut rounded down to an f32, so that `x > cut` says the same.
+    narrow: Search<f32>,
+    /// The first of its `cuts.len().div_ceil(CUTS)` codes.
+    first: usize,
+}
+
+/// A test that is not an order: 0 where it holds, else 1.
+#[derive(Clone, Debug)]
+struct Membership {
+    feature: usize,
+    missing: Missing,
+    member: Member,
+}
+
+#[derive(Clone, Debug)]
+enum Member {
+    Equal(f64),
+    In(CategorySet),
+}
+
+/// f64 in its total order, for keys.
+#[derive(Clone, Copy, PartialEq)]
+struct Ordered(f64);
+
+impl Eq for Ordered {}
+
+impl PartialOrd for Ordered {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Ordered {
+    /// -0 comes before +0 here. Nothing lies between them, so two cuts for one do no harm.
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.0.total_cmp(&other.0)
+    }
+}
+
+/// Which questions an ensemble asks, collected before they get numbers.
+#[derive(Default)]
+struct Asked {
+    cuts: BTreeMap<(u32, u8), BTreeSet<Ordered>>,
+    tests: BTreeMap<(u32, u8, TestKey), usize>,
+}
+
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum TestKey {
+    Equal(Ordered),
+    In(Vec<u32>),
+}
+
+impl Codes {
+    /// The codes of an ensemble and the question of each split, by tree and then by its place among the tree's splits in
+    /// pre-order; none when there are more than 2^16 codes.
+    pub(super) fn new(ensemble: &Ensemble) -> Option<(Self, Vec<Vec<Question>>)> {
+        let rules = ensemble.rules;
+        let splits = |tree: &crate::ensemble::Tree| -> Vec<Split> {
+            let split = |node: &Node| match node {
+                Node::Split(split) => Some(*split),
+                Node::Leaf(_) => None,
+            };
+            tree.nodes.iter().filter_map(split).collect()
+        };
+        let mut asked = Asked::default();
+        for tree in &ensemble.trees {
+            for split in splits(tree) {
+                asked.add(&split, &tree.sets, rules.compare);
+            }
+        }
+        let codes = Self::numbered(&mut asked);
+        if codes.count > usize::from(u16::MAX) {
+            return None;
+        }
+        let firsts: BTreeMap<(u32, u8), &Rank> =
+            codes.ranks.iter().map(|rank| ((rank.feature as u32, rank.missing as u8), rank)).collect();
+        let first_test = codes.count - codes.tests.len();
+        let question = |split: &Split, sets: &[CategorySet]| {
+            let place = (split.feature, split.missing as u8);
+            if let Some(cut) = inclusive(split.test, rules.compare) {
+                let rank = firsts.get(&place)?;
+                let index = rank.cuts.binary_search_by(|other| other.total_cmp(&cut)).ok()?;
+                let code = u16::try_from(rank.first + index / CUTS).ok()?;
+                return Some(Question { code, cut: (index % CUTS) as u8 });
+            }
+            let key = (place.0, place.1, key(split.test, sets)?);
+            let code = u16::try_from(first_test + asked.tests.get(&key)?).ok()?;
+            Some(Question { code, cut: 0 })
+        };
+        let questions = ensemble.trees.iter().map(|tree| {
+            splits(tree).iter().map(|split| question(split, &tree.sets)).collect::<Option<Vec<Question>>>()
+        });
+        let questions = questions.collect::<Option<Vec<_>>>()?;
+        Some((codes, questions))
+    }
+
+    fn numbered(asked: &mut Asked) -> Self {
+        let mut codes = Self::default();
+        for ((feature, missing), cuts) in &asked.cuts {
+            let cuts: Vec<f64> = cuts.iter().map(|cut| cut.0).collect();
+            let chunks = cuts.len().div_ceil(CUTS);
+            let missing = MISSING[usize::from(*missing)];
+            let floors: Vec<f32> = cuts.iter().map(|cut| floor(*cut)).collect();
+            codes.ranks.push(Rank {
+                feature: *feature as usize,
+                missing,
+                wide: Search::new(&cuts, missing),
+                narrow: Search::new(&floors, missing),
+                cuts,
+                first: codes.count,
+            });
+            codes.count += chunks;
+        }
+        for (place, ((feature, missing, key), number)) in asked.tests.iter_mut().enumerate() {
+            *number = place;
+            let member = match key {
+                TestKey::Equal(value) => Member::Equal(value.0),
+                TestKey::In(words) => Member::In(CategorySet { words: words.clone() }),
+            };
+            let (feature, missing) = (*feature as usize, MISSING[usize::from(*missing)]);
+            codes.tests.push(Membership { feature, missing, member });
+        }
+        codes.count += codes.tests.len();
+        codes
+    }
+
+    /// Bytes a row.
+    pub(super) const fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Codes one row of features; code `c` goes to `out[c * stride]`.
+    #[inline(always)]
+    pub(super) fn row<T: Value>(&self, machine: impl Machine, row: &[T], rules: Rules, stride: usize, out: &mut [u8]) {
+        for rank in &self.ranks {
+            let value = row[rank.feature];
+            let number = value.rank_in(machine, rank, rules);
+            let codes = rank.cuts.len().div_ceil(CUTS);
+            if codes == 1 {
+                out[rank.first * stride] = number as u8;
+                continue;
+            }
+            for chunk in 0..codes {
+                out[(rank.first + chunk) * stride] = number.saturating_sub(chunk * CUTS).min(CUTS) as u8;
+            }
+        }
+        let first = self.count - self.tests.len();
+        for (place, test) in self.tests.iter().enumerate() {
+            out[(first + place) * stride] = u8::from(!test.holds(row[test.feature].wide(rules), rules));
+        }
+    }
+}
+
+/// By discriminant.
+const MISSING: [Missing; 5] = [Missing::Left, Missing::Right, Missing::AsZero, Missing::ZeroLeft, Missing::ZeroRight];
+
+impl Asked {
+    fn add(&mut self, split: &Split, sets: &[CategorySet], precision: Precision) {
+        let place = (split.feature, split.missing as u8);
+        if let Some(cut) = inclusive(split.test, precision) {
+            self.cuts.entry(place).or_default().insert(Ordered(cut));
+        } else if let Some(key) = key(split.test, sets) {
+            self.tests.insert((place.0, place.1, key), 0);
+        }
+    }
+}
+
+/// The c for which the test says `x ≤ c`; none for a test of another kind.
+fn inclusive(test: Test, precision: Precision) -> Option<f64> {
+    match test {
+        Test::AtMost(threshold) => Some(threshold),
+        Test::Below(threshold) if threshold > f64::NEG_INFINITY => Some(match precision {
+            Precision::F32 => f64::from((threshold as f32).next_down()),
+            Precision::F64 => threshold.next_down(),
+        }),
+        // Below(-∞) too: nothing is, and no number comes before it to be at most.
+        Test::Below(_) | Test::Equal(_) | Test::In(_) => None,
+    }
+}
+
+fn key(test: Test, sets: &[CategorySet]) -> Option<TestKey> {
+    match test {
+        Test::Equal(value) => Some(TestKey::Equal(Ordered(value))),
+        Test::In(set) => sets.get(set as usize).map(|set| TestKey::In(set.words.clone())),
+        // Holds for nothing, as no code is in an empty set.
+        Test::Below(f64::NEG_INFINITY) => Some(TestKey::In(Vec::new())),
+        Test::Below(_) | Test::AtMost(_) => None,
+    }
+}
+
+/// The largest f32 that is at most `x`.
+fn floor(x: f64) -> f32 {
+    let near = x as f32;
+    if f64::from(near) > x { near.next_down() } else { near }
+}
+
+impl Membership {
+    fn holds(&self, x: f64, rules: Rules) -> bool {
+        let zero = x.is_nan() || x.abs() <= ZERO;
+        let x = match self.missing {
+            Missing::Left if x.is_nan() => return true,
+            Missing::Right if x.is_nan() => return false,
+            Missing::AsZero if x.is_nan() => 0.0,
+            Missing::ZeroLeft if zero => return true,
+            Missing::ZeroRight if zero => return false,
+            Missing::Left | Missing::Right | Missing::AsZero | Missing::ZeroLeft | Missing::ZeroRight => x,
+        };
+        match &self.member {
+            Member::Equal(value) => x == *value,
+            Member::In(set) => rules.category.code(x).is_some_and(|code| set.contains(code)),
+        }
+    }
+}
+
+/// An element type of rows: f32 or f64.
+pub trait Value: Copy + Send + Sync + private::Sealed {
+    /// The value as f64, in the precision in which it is compared.
+    fn wide(self, rules: Rules) -> f64;
+    #[doc(hidden)]
+    fn rank_in(self, machine: impl Machine, rank: &Rank, rules: Rules) -> usize;
+}
+
+mod private {
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for f64 {}
+}
+
+impl Value for f32 {
+    fn wide(self, _: Rules) -> f64 {
+        f64::from(self)
+    }
+
+    #[inline(always)]
+    fn rank_in(self, machine: impl Machine, rank: &Rank, _: Rules) -> usize {
+        rank.narrow.rank(machine, self)
+    }
+}
+
+impl Value for f64 {
+    fn wide(self, rules: Rules) -> f64 {
+        rules.compare.round(self)
+    }
+
+    #[inline(always)]
+    fn rank_in(self, machine: impl Machine, rank: &Rank, rules: Rules) -> usize {
+        match rules.compare {
+            Precision::F32 => rank.narrow.rank(machine, self as f32),
+            Precision::F64 => rank.wide.rank(machine, self),
+        }
+    }
+}

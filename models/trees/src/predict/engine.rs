@@ -1,0 +1,236 @@
+//! Which way, and the loop over rows.
+
+#[cfg(target_arch = "x86_64")]
+use super::avx512::{Avx512, Lane};
+use super::{
+    bits::{CODES, Groups},
+    codes::Value,
+    forest::{Forest, Sum},
+    masks::{LANES, LEAVES, Lanes, Steps},
+    search::Portable,
+    walk::{ABREAST, Nodes},
+};
+use crate::Ensemble;
+
+/// A way to find the leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// Trees in lanes, leaves as bits.
+    Bits,
+    /// Rows in lanes, trees as masks.
+    Masks,
+    /// Node by node.
+    Walk,
+    /// As the reference does.
+    Reference,
+}
+
+/// Memory for calls, to be used again: a thread's own.
+#[derive(Default)]
+pub struct Scratch {
+    /// One [`Lanes`] a code.
+    lanes: Vec<Lanes>,
+    /// A row's bytes, row by row.
+    bytes: Vec<u8>,
+    masks: Vec<Lanes>,
+    f32: Vec<f32>,
+    f64: Vec<f64>,
+}
+
+/// An engine for sums in `S`.
+pub(super) struct Engine<S> {
+    forest: Forest<S>,
+    narrow: Option<Groups<u32>>,
+    wide: Option<Groups<u64>>,
+    masks: Option<Vec<Steps>>,
+    walk: Vec<Nodes>,
+    #[cfg(target_arch = "x86_64")]
+    avx512: Option<Avx512>,
+}
+
+/// The part of a [`Scratch`] that holds sums in `S`.
+pub(super) trait Sums: Sum {
+    fn of_scratch(scratch: &mut Scratch) -> &mut Vec<Self>;
+}
+
+impl Sums for f32 {
+    fn of_scratch(scratch: &mut Scratch) -> &mut Vec<Self> {
+        &mut scratch.f32
+    }
+}
+
+impl Sums for f64 {
+    fn of_scratch(scratch: &mut Scratch) -> &mut Vec<Self> {
+        &mut scratch.f64
+    }
+}
+
+/// Rows that the words of leaves are made for at once.
+const SIDE_BY_SIDE: usize = 4;
+
+impl<S: Sums> Engine<S> {
+    pub(super) fn new(ensemble: &Ensemble) -> Option<Self> {
+        let forest = Forest::<S>::new(ensemble)?;
+        let (trees, codes) = (&forest.trees, forest.codes.count());
+        #[cfg(target_arch = "x86_64")]
+        let avx512 = Avx512::new();
+        #[cfg(target_arch = "x86_64")]
+        let vectors = avx512.is_some();
+        #[cfg(not(target_arch = "x86_64"))]
+        let vectors = false;
+        let narrow = vectors.then(|| Groups::new(trees, codes)).flatten();
+        let wide = if vectors && narrow.is_none() { Groups::new(trees, codes) } else { None };
+        Some(Self {
+            narrow,
+            wide,
+            masks: trees.iter().map(Steps::new).collect(),
+            walk: trees.iter().map(Nodes::new).collect(),
+            forest,
+            #[cfg(target_arch = "x86_64")]
+            avx512,
+        })
+    }
+
+    pub(super) fn ways(&self) -> Vec<Way> {
+        let bits = (self.narrow.is_some() || self.wide.is_some()).then_some(Way::Bits);
+        let masks = self.masks.is_some().then_some(Way::Masks);
+        [bits, masks, Some(Way::Walk)].into_iter().flatten().collect()
+    }
+
+    fn way(&self, rows: usize) -> Way {
+        let ways = self.ways();
+        let first = if rows >= LANES / 2 { Way::Masks } else { Way::Bits };
+        if ways.contains(&first) {
+            first
+        } else if ways.contains(&Way::Bits) {
+            Way::Bits
+        } else {
+            Way::Walk
+        }
+    }
+
+    pub(super) fn margins<T: Value>(&self, way: Option<Way>, rows: &[T], scratch: &mut Scratch, out: &mut [f64]) {
+        let count = out.len() / self.forest.width;
+        let way = way.unwrap_or_else(|| self.way(count));
+        match (way, &self.masks, &self.narrow, &self.wide) {
+            (Way::Masks, Some(masks), _, _) => self.by_masks(masks, rows, scratch, out),
+            #[cfg(target_arch = "x86_64")]
+            (Way::Bits, _, Some(groups), _) => self.by_bits(groups, rows, scratch, out),
+            #[cfg(target_arch = "x86_64")]
+            (Way::Bits, _, _, Some(groups)) => self.by_bits(groups, rows, scratch, out),
+            _ => self.by_walk(rows, scratch, out),
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn by_bits<W: Lane, T: Value>(&self, groups: &Groups<W>, rows: &[T], scratch: &mut Scratch, out: &mut [f64]) {
+        let Some(machine) = self.avx512 else { return };
+        let (features, width) = (self.forest.features, self.forest.width);
+        let mut bytes = [[0; CODES]; SIDE_BY_SIDE];
+        let sums = S::of_scratch(scratch);
+        let count = out.len() / width;
+        let mut row = 0;
+        while row < count {
+            let together = if count - row >= SIDE_BY_SIDE { SIDE_BY_SIDE } else { 1 };
+            sums.clear();
+            for (place, bytes) in bytes.iter_mut().enumerate().take(together) {
+                self.code(&rows[(row + place) * features..][..features], 1, bytes);
+                sums.extend_from_slice(self.forest.start());
+            }
+            if together == 1 {
+                W::walk(machine, &self.forest, groups, &[bytes[0]], sums);
+            } else {
+                W::walk(machine, &self.forest, groups, &bytes, sums);
+            }
+            self.finish(sums, &mut out[row * width..][..together * width]);
+            row += together;
+        }
+    }
+
+    fn by_masks<T: Value>(&self, trees: &[Steps], rows: &[T], scratch: &mut Scratch, out: &mut [f64]) {
+        let forest = &self.forest;
+        let (features, width) = (forest.features, forest.width);
+        let mut lanes = std::mem::take(&mut scratch.lanes);
+        let mut masks = std::mem::take(&mut scratch.masks);
+        lanes.resize(forest.codes.count().max(1), [0; LANES]);
+        masks.resize(trees.iter().map(Steps::masks).max().unwrap_or(0), [0; LANES]);
+        let sums = S::of_scratch(scratch);
+        let mut leaves = [0; LANES];
+        #[cfg(target_arch = "x86_64")]
+        let mut words = [0; 2 * LEAVES];
+        for (block, out) in out.chunks_mut(LANES * width).enumerate() {
+            let count = out.len() / width;
+            sums.clear();
+            for lane in 0..count {
+                let row = &rows[(block * LANES + lane) * features..][..features];
+                self.code(row, LANES, &mut lanes.as_flattened_mut()[lane..]);
+                sums.extend_from_slice(forest.start());
+            }
+            for (tree, steps) in forest.trees.iter().zip(trees) {
+                #[cfg(target_arch = "x86_64")]
+                match self.avx512 {
+                    Some(machine) => Avx512::leaves(machine, steps, &lanes, &mut words, &mut leaves),
+                    None => steps.leaves(&lanes, &mut masks, &mut leaves),
+                }
+                #[cfg(not(target_arch = "x86_64"))]
+                steps.leaves(&lanes, &mut masks, &mut leaves);
+                for (leaf, sums) in leaves.iter().zip(sums.chunks_exact_mut(width)) {
+                    forest.add(tree, usize::from(*leaf), sums);
+                }
+            }
+            self.finish(sums, out);
+        }
+        (scratch.lanes, scratch.masks) = (lanes, masks);
+    }
+
+    fn by_walk<T: Value>(&self, rows: &[T], scratch: &mut Scratch, out: &mut [f64]) {
+        let forest = &self.forest;
+        let (features, width, codes) = (forest.features, forest.width, forest.codes.count());
+        let mut bytes = std::mem::take(&mut scratch.bytes);
+        bytes.resize(LANES * codes, 0);
+        let sums = S::of_scratch(scratch);
+        for (block, out) in out.chunks_mut(LANES * width).enumerate() {
+            let count = out.len() / width;
+            sums.clear();
+            for lane in 0..count {
+                let row = &rows[(block * LANES + lane) * features..][..features];
+                self.code(row, 1, &mut bytes[lane * codes..][..codes]);
+                sums.extend_from_slice(forest.start());
+            }
+            for (tree, nodes) in forest.trees.iter().zip(&self.walk) {
+                let mut row = 0;
+                while row + ABREAST <= count {
+                    let mut leaves = [0; ABREAST];
+                    nodes.leaves(&bytes[row * codes..], codes, &mut leaves);
+                    for (leaf, sums) in leaves.iter().zip(sums[row * width..].chunks_exact_mut(width)) {
+                        forest.add(tree, *leaf as usize, sums);
+                    }
+                    row += ABREAST;
+                }
+                for row in row..count {
+                    let leaf = nodes.leaf(&bytes[row * codes..][..codes]);
+                    forest.add(tree, leaf as usize, &mut sums[row * width..][..width]);
+                }
+            }
+            self.finish(sums, out);
+        }
+        scratch.bytes = bytes;
+    }
+
+    fn code<T: Value>(&self, row: &[T], stride: usize, out: &mut [u8]) {
+        let (codes, rules) = (&self.forest.codes, self.forest.rules);
+        #[cfg(target_arch = "x86_64")]
+        if let Some(machine) = self.avx512 {
+            return Avx512::code(machine, codes, row, rules, stride, out);
+        }
+        codes.row(Portable, row, rules, stride, out);
+    }
+
+    fn finish(&self, sums: &[S], out: &mut [f64]) {
+        let width = self.forest.width;
+        for (place, (sum, out)) in sums.iter().zip(out).enumerate() {
+            *out = self.forest.finish(place % width, *sum);
+        }
+    }
+}

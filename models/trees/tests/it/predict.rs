@@ -1,0 +1,91 @@
+//! Every way gives the reference's bits.
+
+use proptest::prelude::*;
+use trees::predict::{Predictor, Scratch, Way};
+
+use crate::random::{Draw, Shape, ensemble, shapes};
+
+/// Margins of all rows at once, by the reference.
+fn reference(predictor: &Predictor, rows: &[Vec<f64>]) -> Vec<u64> {
+    let ensemble = predictor.ensemble();
+    rows.iter().flat_map(|row| ensemble.margins(&ensemble.features_of(row))).map(f64::to_bits).collect()
+}
+
+fn check(shape: &Shape, count: usize) -> Result<(), TestCaseError> {
+    let predictor = Predictor::new(ensemble(shape)).expect("what is drawn is sound");
+    let mut draw = Draw::new(shape.seed ^ 1);
+    let rows: Vec<Vec<f64>> = (0..count).map(|_| draw.row(shape.features, shape.levels)).collect();
+    // The same numbers as f32 and as f64: what differs is how they come.
+    let narrow: Vec<f32> = rows.iter().flatten().map(|x| *x as f32).collect();
+    let rounded: Vec<Vec<f64>> = rows.iter().map(|row| row.iter().map(|x| f64::from(*x as f32)).collect()).collect();
+    let wide: Vec<f64> = rows.concat();
+    let mut scratch = Scratch::default();
+    let mut out = vec![0.0; count * shape.width];
+    let ways = predictor.ways().into_iter().map(Some).chain([None]);
+    for way in ways {
+        predictor.margins_by(way, &narrow, &mut scratch, &mut out).expect("rows fit");
+        let got: Vec<u64> = out.iter().map(|x| x.to_bits()).collect();
+        prop_assert_eq!(&got, &reference(&predictor, &rounded), "f32 rows by {:?}", way);
+        predictor.margins_by(way, &wide, &mut scratch, &mut out).expect("rows fit");
+        let got: Vec<u64> = out.iter().map(|x| x.to_bits()).collect();
+        prop_assert_eq!(&got, &reference(&predictor, &rows), "f64 rows by {:?}", way);
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_way_gives_the_references_bits(shape in shapes(), count in 0..150_usize) {
+        check(&shape, count)?;
+    }
+}
+
+#[test]
+fn trees_of_words_masks_and_more_are_walked_alike() {
+    for (leaves, expected) in [(32, Way::Masks), (64, Way::Masks), (256, Way::Masks), (700, Way::Walk)] {
+        let shape = Shape {
+            seed: leaves as u64,
+            trees: 21,
+            leaves,
+            features: 30,
+            levels: 300,
+            width: 1,
+            vector: false,
+            compare: trees::ensemble::Precision::F64,
+            sum: trees::ensemble::Precision::F64,
+            plain: leaves != 64,
+            linear: false,
+            aggregate: 9,
+        };
+        let predictor = Predictor::new(ensemble(&shape)).expect("sound");
+        assert!(predictor.ways().contains(&expected), "{leaves} leaves: {:?}", predictor.ways());
+        check(&shape, 200).expect("the reference's bits");
+    }
+}
+
+#[test]
+fn rows_of_another_width_are_refused() {
+    let shape = Shape { seed: 1, ..small() };
+    let predictor = Predictor::new(ensemble(&shape)).expect("sound");
+    let error = predictor.margins(&[0.0_f32; 7], &mut Scratch::default(), &mut [0.0; 2]).expect_err("7 is not 2 × 3");
+    assert_eq!(error.to_string(), "expected rows of 3 features and 1 margins each, got 7 features and 2 margins");
+}
+
+fn small() -> Shape {
+    Shape {
+        seed: 0,
+        trees: 3,
+        leaves: 5,
+        features: 3,
+        levels: 4,
+        width: 1,
+        vector: false,
+        compare: trees::ensemble::Precision::F32,
+        sum: trees::ensemble::Precision::F32,
+        plain: true,
+        linear: false,
+        aggregate: 9,
+    }
+}
