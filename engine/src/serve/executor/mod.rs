@@ -7,6 +7,7 @@
 //! A panic of a model fails its batch and nothing else. A lost device is sticky: everything that waits or comes later
 //! gets that error.
 
+mod courtesy;
 mod guarded;
 mod loading;
 mod waiter;

@@ -20,7 +20,9 @@ use super::{
         channel::Inbox,
         settings::LaneSettings,
     },
-    Command, LaneMonitor, Shared, guarded,
+    Command, LaneMonitor, Shared,
+    courtesy::Courtesy,
+    guarded,
     loading::{Loading, Placement, Step},
     waiter::Waiter,
 };
@@ -58,6 +60,7 @@ pub(super) struct Worker {
     busy_since: Instant,
     /// When the last batch ended, if the thread has not slept or done anything else since: a batch keeps the device from then on.
     turned: Option<Instant>,
+    courtesy: Courtesy,
     joined: RowBlock,
     output: RowBlock,
     stopping: bool,
@@ -80,6 +83,7 @@ impl Worker {
             most_in_flight,
             busy_since: now,
             turned: None,
+            courtesy: Courtesy::default(),
             joined: RowBlock::default(),
             output: RowBlock::default(),
             stopping: false,
@@ -201,8 +205,7 @@ impl Worker {
             Err(error) => self.fail(batch, error),
         }
         if self.shared.device.kind == DeviceKind::Cpu {
-            // Who was answered, and who came meanwhile, may wait for this very core.
-            std::thread::yield_now();
+            self.courtesy.step_back(computing);
         }
         true
     }
