@@ -122,6 +122,8 @@ pub(super) struct LaneLoad {
     reserve: AtomicU32,
     /// Share of the device that levels more urgent than this one took lately.
     taken_before: [AtomicU32; LEVELS],
+    /// Until when other lanes count as active, in nanoseconds since the device's epoch.
+    shared_until: AtomicU64,
 }
 
 impl LaneLoad {
@@ -142,6 +144,7 @@ impl LaneLoad {
             arrivals: Arrivals::new(),
             reserve: AtomicU32::new(WHOLE_SHARE / 8),
             taken_before: std::array::from_fn(|_| AtomicU32::new(0)),
+            shared_until: AtomicU64::new(0),
         };
         lane.configure(settings);
         lane
@@ -179,6 +182,18 @@ impl LaneLoad {
             shown.store(before, Ordering::Relaxed);
             before += share;
         }
+    }
+
+    /// Tells until when other lanes of the device count as active, if there are any. For the device's owner alone.
+    pub(super) fn set_shared_until(&self, until: Option<Instant>) {
+        self.shared_until.store(until.map_or(0, |until| self.device.nanos_at(until)), Ordering::Relaxed);
+    }
+
+    /// Whether other lanes wait for the device, or did a moment ago. Admission and the batches that are formed both go by this.
+    pub(super) fn is_shared(&self, now: Instant) -> bool {
+        let waiting = self.device.waiting_weight.load(Ordering::Relaxed);
+        waiting > self.weight.load(Ordering::Relaxed).into()
+            || self.device.nanos_at(now) < self.shared_until.load(Ordering::Relaxed)
     }
 
     /// The level of a request's priority, from 0: 0 is the default, and what lies beyond the last one is the last one.
@@ -268,38 +283,33 @@ impl LaneLoad {
         let ahead: usize = self.rows[..=level].iter().map(|rows| rows.load(Ordering::Relaxed)).sum();
         // What more urgent levels take meanwhile is a part of it by itself.
         let own = if taken_before > 0 {
-            self.work_nanos(ahead.max(rows), left)
+            self.work_nanos(ahead.max(rows), left, now)
         } else {
-            self.full_nanos(ahead.max(rows), left)
+            self.full_nanos(ahead.max(rows), left, now)
         };
         let own = own.saturating_mul(WHOLE_SHARE.into()) / u64::from(WHOLE_SHARE - taken_before);
         running.saturating_add(own).saturating_add(self.others_nanos(own))
     }
 
     /// What rows take in full batches, when each has `left` to be answered. Full, for others may come and fill them.
-    fn full_nanos(&self, rows: usize, left: u64) -> u64 {
+    fn full_nanos(&self, rows: usize, left: u64, now: Instant) -> u64 {
         let used = &self.buckets[..self.used.load(Ordering::Relaxed)];
         let estimate = |index: usize| self.nanos[index].load(Ordering::Relaxed);
-        let index = self.largest_index(used, estimate, left, self.gap());
+        let index = self.largest_index(used, estimate, left, self.gap(now));
         estimate(index).saturating_mul(rows.div_ceil(used[index]) as u64)
     }
 
     /// What rows take in the batches that they would be put into now, when each has `left` to be answered.
-    fn work_nanos(&self, rows: usize, left: u64) -> u64 {
+    fn work_nanos(&self, rows: usize, left: u64, now: Instant) -> u64 {
         let used = self.used.load(Ordering::Relaxed);
         let estimate = |index: usize| self.nanos[index].load(Ordering::Relaxed);
-        split_nanos(&self.buckets[..used], estimate, rows, self.plannable(left), self.gap())
+        split_nanos(&self.buckets[..used], estimate, rows, self.plannable(left), self.gap(now))
     }
 
-    /// Time between two rows that come, as far as it may be planned with: while other lanes wait, batches are kept short.
-    fn gap(&self) -> u64 {
-        let others = self.device.waiting_weight.load(Ordering::Relaxed) > self.weight.load(Ordering::Relaxed).into();
-        if others { u64::MAX } else { self.arrivals.gap() }
-    }
-
-    /// Time between two rows that came lately, in nanoseconds.
-    pub(super) fn arrival_gap(&self) -> u64 {
-        self.arrivals.gap()
+    /// Time between two rows that come, in nanoseconds, as far as it may be planned with: while other lanes are active,
+    /// batches are kept short.
+    pub(super) fn gap(&self, now: Instant) -> u64 {
+        if self.is_shared(now) { u64::MAX } else { self.arrivals.gap() }
     }
 
     /// The share of the device that levels more urgent than `level` take; it fades when nothing is measured any more.

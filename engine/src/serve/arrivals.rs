@@ -11,10 +11,8 @@ use super::{
 const LEVELS: usize = MOST_PRIORITY_LEVELS as usize;
 /// Rates are taken anew after this long at least.
 const WINDOW: Duration = Duration::from_millis(20);
-/// After a longer pause than this, what came before says nothing.
-const PAUSE: Duration = Duration::from_secs(1);
-/// Weight of a new window in the moving average: 1 in this many.
-const AVERAGED: u64 = 8;
+/// Over this time rates are averaged: a window weighs as much of it as it lasted.
+const AVERAGED: Duration = Duration::from_millis(160);
 /// Rates are in rows in this many seconds.
 const SECONDS: u64 = 1000;
 
@@ -51,8 +49,9 @@ impl Arrivals {
             let came = rows.swap(0, Ordering::Relaxed) as u64;
             let newest = came.saturating_mul(SECONDS * 1_000_000_000) / window;
             let average = rate.load(Ordering::Relaxed);
-            let average = if window > nanos(PAUSE) { newest } else { average - average / AVERAGED + newest / AVERAGED };
-            rate.store(average, Ordering::Relaxed);
+            let (over, lasted) = (u128::from(nanos(AVERAGED)), u128::from(window.min(nanos(AVERAGED))));
+            let sum = u128::from(average) * (over - lasted) + u128::from(newest) * lasted;
+            rate.store(u64::try_from(sum / over).unwrap_or(u64::MAX), Ordering::Relaxed);
         }
     }
 

@@ -20,6 +20,8 @@ const SHARED_RATE: f64 = 0.8;
 const WORTH_IT: f64 = 0.75;
 /// A lane counts as active for this long after its last request.
 const ACTIVE_FOR: Duration = Duration::from_millis(100);
+/// While a lane is active, the others are told so again after this long.
+const TOLD_FOR: Duration = Duration::from_millis(10);
 /// How far back the shares of the levels look.
 const SHARES_OVER: f64 = 50e6;
 /// Answers after which the objective is looked at again.
@@ -69,6 +71,8 @@ pub(super) struct Lane {
     /// Requests in its queues.
     pub(super) waiting: usize,
     last_push: Option<Instant>,
+    /// When the other lanes were told last that this one is active.
+    told: Option<Instant>,
     /// Batches formed.
     pub(super) batches: u32,
     /// Device time of each level, fading.
@@ -100,6 +104,7 @@ impl Lane {
             served: 0.0,
             waiting: 0,
             last_push: None,
+            told: None,
             batches: 0,
             level_nanos: [0.0; LEVELS],
             faded_at: None,
@@ -150,32 +155,38 @@ impl Lane {
     }
 
     /// What `rows` rows take on average for a request that has `patience` in all.
-    pub(super) fn work(&self, rows: usize, patience: Duration) -> Duration {
+    pub(super) fn work(&self, rows: usize, patience: Duration, now: Instant) -> Duration {
         let usual = self.times.usual();
-        let gap = self.load.arrival_gap();
+        let gap = self.load.gap(now);
         let time = self.load.plannable(nanos(patience));
         Duration::from_nanos(split_nanos(self.buckets(), |index| usual[index], rows, time, gap))
     }
 
-    pub(super) fn pushed(&mut self, now: Instant) {
+    /// Counts a request; true when the other lanes should be told that this one is active.
+    pub(super) fn pushed(&mut self, now: Instant) -> bool {
         self.last_push = Some(now);
         self.waiting += 1;
+        let tell = self.told.is_none_or(|told| now.saturating_duration_since(told) >= TOLD_FOR);
+        if tell {
+            self.told = Some(now);
+        }
+        tell
     }
 
-    pub(super) fn is_active(&self, now: Instant) -> bool {
-        self.waiting > 0 || self.last_push.is_some_and(|push| now.saturating_duration_since(push) < ACTIVE_FOR)
+    /// Until when it counts as active, whether it waits or not.
+    pub(super) fn active_until(&self) -> Option<Instant> {
+        self.last_push.map(|push| push + ACTIVE_FOR)
     }
 
-    /// Rows that the next batch should hold at most when `rows` wait, its most urgent request has `left` of the `patience`
-    /// it came with, and other lanes are active or not. None when that request is better given up: a batch small enough for
+    /// Rows that the next batch should hold at most when `rows` wait and its most urgent request has `left` of the `patience` it
+    /// came with. None when that request is better given up: a batch small enough for
     /// it would cost so many others their turn that they would be late as well (early drop, as in Nexus).
-    pub(super) fn batch_rows(&self, rows: usize, left: Duration, patience: Duration, shared: bool) -> Option<usize> {
+    pub(super) fn batch_rows(&self, rows: usize, left: Duration, patience: Duration, now: Instant) -> Option<usize> {
         let (buckets, expected, usual) = (self.buckets(), self.times.expected(), self.times.usual());
         let estimate = |index: usize| expected[index];
         let rate = |index: usize| buckets[index].min(rows) as f64 / estimate(index).max(1) as f64;
         let patience = self.settings.slo.map_or(patience, |objective| patience.min(objective));
-        let gap = if shared { u64::MAX } else { self.load.arrival_gap() };
-        let most = self.load.largest_index(buckets, estimate, nanos(patience), gap);
+        let most = self.load.largest_index(buckets, estimate, nanos(patience), self.load.gap(now));
         let mut last = most;
         while last > 0 && usual[last] > nanos(left) {
             last -= 1;
@@ -184,7 +195,7 @@ impl Lane {
         if last < most && rate(index) < WORTH_IT * rate(bucket_index(buckets, estimate, rows, most)) {
             return None;
         }
-        if !shared || estimate(index) == 0 {
+        if !self.load.is_shared(now) || estimate(index) == 0 {
             return Some(buckets[index]);
         }
         let enough = SHARED_RATE * rate(index);

@@ -27,6 +27,7 @@ mod simulation;
 #[cfg(test)]
 mod tests;
 mod times;
+mod work;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -35,19 +36,21 @@ use std::{
 
 use contract::{RowBlock, RunError};
 
-pub(super) use self::lane::LaneShape;
 use self::{
     lane::Lane,
     pending::{Pending, Pendings, Slot},
     queue::Queue,
     reserve::Reserve,
 };
+pub(super) use self::{
+    lane::LaneShape,
+    work::{BatchTimes, Computed, Failure, Reply, Work},
+};
 use super::{
     admission::{DeviceLoad, LaneLoad},
     settings::{LaneSettings, MOST_PRIORITY_LEVELS},
     sync::Arc,
 };
-use crate::monitor::ComputeTimes;
 
 /// A placed replica's name at its executor; never used twice.
 pub(super) type LaneId = u64;
@@ -57,68 +60,6 @@ const KEPT_QUEUES: usize = 64;
 
 /// One batch of a lane in this many starts with its least urgent level.
 const FAIR_BATCHES: u32 = 16;
-
-/// Why a request got no rows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Failure {
-    /// The model or device failed.
-    Run(RunError),
-    /// Its deadline passed, or would have passed, before the device had computed it.
-    DeadlinePassed,
-    /// The lane was taken away.
-    Unloaded,
-    /// The executor ends.
-    ShuttingDown,
-}
-
-/// Where a request's answer goes.
-pub(super) trait Reply {
-    /// Whether nobody waits for the answer any more.
-    fn is_cancelled(&self) -> bool;
-    /// Tells that `rows` rows went from the queue into a batch. Rows not told of until the reply is dropped never did.
-    fn left_queue(&mut self, rows: usize);
-    /// Gives the answer.
-    fn answer(self, result: Result<Computed, Failure>);
-}
-
-/// A request's output rows, and what became of its time.
-#[derive(Debug)]
-pub(super) struct Computed {
-    pub(super) rows: RowBlock,
-    pub(super) times: ComputeTimes,
-    /// When the device's answer to its last batch was there.
-    pub(super) ended: Option<Instant>,
-}
-
-/// What became of a batch's time.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct BatchTimes {
-    /// From its forming until it was joined and submitted.
-    pub(super) joining: Duration,
-    /// From then until the device's answer was read back.
-    pub(super) computing: Duration,
-    /// When that was.
-    pub(super) ended: Option<Instant>,
-    /// How long it kept the device from the next one, handing over included.
-    pub(super) occupied: Duration,
-}
-
-/// A request as pushed.
-#[derive(Debug)]
-pub(super) struct Work<R> {
-    pub(super) lane: LaneId,
-    /// Shape class within the lane.
-    pub(super) class: usize,
-    /// Encoded rows, at least one.
-    pub(super) rows: RowBlock,
-    /// As in a request: 1 is the most urgent, 0 the lane's default.
-    pub(super) priority: u32,
-    /// Goes to the device even if it is expected to be late, to measure.
-    pub(super) probe: bool,
-    pub(super) arrived: Instant,
-    pub(super) deadline: Instant,
-    pub(super) reply: R,
-}
 
 /// Rows for the device. To be given back to [`Batcher::complete`], whatever came of it.
 #[derive(Debug)]
@@ -211,6 +152,7 @@ impl<R: Reply> Batcher<R> {
         self.fail_waiting(Some(lane), &Failure::Unloaded);
         self.lanes.remove(&lane);
         self.queues.retain(|key, _queue| key.lane != lane);
+        self.tell_active();
     }
 
     /// Takes a request, or answers it at once when its lane is unknown or it has no rows.
@@ -229,7 +171,7 @@ impl<R: Reply> Batcher<R> {
             // Who did not wait saved nothing up.
             lane.served = lane.served.max(self.served);
         }
-        lane.pushed(arrived);
+        let tell = lane.pushed(arrived);
         let queue = self.queues.entry(key).or_default();
         queue.rows += rows.rows();
         let slot = self.pendings.insert(Pending::new(rows, level, probe, arrived, deadline, reply));
@@ -237,6 +179,9 @@ impl<R: Reply> Batcher<R> {
         queue.push(level, deadline, self.pushed, slot);
         if lane.waiting == 1 {
             self.tell_waiting();
+        }
+        if tell {
+            self.tell_active();
         }
     }
 
@@ -282,12 +227,12 @@ impl<R: Reply> Batcher<R> {
     }
 
     fn form(&mut self, key: QueueKey, now: Instant) -> Option<Batch> {
-        let shared = self.lanes.iter().any(|(id, lane)| *id != key.lane && lane.is_active(now));
         let lane = self.lanes.get_mut(&key.lane)?;
         let queue = self.queues.get_mut(&key)?;
         let fair = (lane.batches + 1).is_multiple_of(FAIR_BATCHES) && lane.settings.priority_levels > 1;
         let (mut parts, mut rows, mut target) = (self.spare_parts.pop().unwrap_or_default(), 0, None);
         let mut level_rows = [0_usize; MOST_PRIORITY_LEVELS as usize];
+        let mut late = false;
         'levels: for step in 0..queue.levels() {
             let level = if fair { queue.levels() - 1 - step } else { step };
             while target.is_none_or(|target| rows < target) {
@@ -296,12 +241,11 @@ impl<R: Reply> Batcher<R> {
                 let (left, patience) = (pending.deadline.saturating_duration_since(now), pending.patience());
                 // A probe goes as if it had all the time.
                 let time = if pending.probe { Duration::MAX } else { left };
-                let hopeless = pending.is_over(now) || lane.work(pending.waiting_rows(), patience) > time;
-                let rows_waiting = queue.rows;
-                let target_now = target.or_else(|| lane.batch_rows(rows_waiting, time, patience, shared));
+                let hopeless = pending.is_over(now) || lane.work(pending.waiting_rows(), patience, now) > time;
+                let target_now = target.or_else(|| lane.batch_rows(queue.rows, time, patience, now));
                 let Some(target_now) = target_now.filter(|_| !hopeless) else {
                     queue.rows -= pending.waiting_rows();
-                    pending.fail(&Failure::DeadlinePassed);
+                    late |= pending.give_up();
                     queue.pop(level);
                     lane.waiting -= 1;
                     self.pendings.leave_queue(slot);
@@ -326,6 +270,9 @@ impl<R: Reply> Batcher<R> {
                 }
             }
         }
+        if late {
+            lane.count_deadlines(false);
+        }
         if rows == 0 {
             self.spare_parts.push(parts);
             self.tell_waiting();
@@ -349,6 +296,23 @@ impl<R: Reply> Batcher<R> {
     fn tell_waiting(&self) {
         let waiting = self.lanes.values().filter(|lane| lane.waiting > 0);
         self.device.set_waiting_weight(waiting.map(|lane| u64::from(lane.settings.weight)).sum());
+    }
+
+    /// Tells each lane's admission until when others are active.
+    fn tell_active(&self) {
+        // Of all lanes but one, the latest is the latest of all, or, for that one itself, the second.
+        let (mut first, mut second) = (None::<(Instant, LaneId)>, None::<Instant>);
+        for (id, lane) in &self.lanes {
+            let Some(until) = lane.active_until() else { continue };
+            match first {
+                Some((latest, _)) if until <= latest => second = second.max(Some(until)),
+                _ => (first, second) = (Some((until, *id)), first.map(|(latest, _)| latest)),
+            }
+        }
+        for (id, lane) in &self.lanes {
+            let others = first.filter(|(_, latest)| latest != id).map(|(until, _)| until).or(second);
+            lane.load.set_shared_until(others);
+        }
     }
 
     /// When the batcher wants to be asked for a batch again if nothing else happens; none when nothing waits.
@@ -395,8 +359,8 @@ impl<R: Reply> Batcher<R> {
                 for part in parts.drain(..) {
                     if let Some(pending) = self.pendings.get_mut(part.slot) {
                         pending.count(times, rows);
-                        pending.receive(output, offset..offset + part.rows);
-                        if let (Some(latency), Some(lane)) = (pending.latency(), self.lanes.get_mut(&lane)) {
+                        let latency = pending.receive(output, offset..offset + part.rows);
+                        if let (Some(latency), Some(lane)) = (latency, self.lanes.get_mut(&lane)) {
                             lane.answered(latency);
                             let late = Reserve::is_late(latency, pending.patience());
                             if pending.probe && !late {
@@ -466,17 +430,21 @@ impl<R: Reply> Batcher<R> {
 
     /// Takes requests that are over from the front of each level, answering those out of time.
     fn discard_dead(queue: &mut Queue, lane: &mut Lane, pendings: &mut Pendings<R>, now: Instant) {
+        let mut late = false;
         for level in 0..queue.levels() {
             while let Some(slot) = queue.head(level)
                 && let Some(pending) = pendings.get_mut(slot)
                 && pending.is_over(now)
             {
                 queue.rows -= pending.waiting_rows();
-                pending.fail(&Failure::DeadlinePassed);
+                late |= pending.give_up();
                 queue.pop(level);
                 lane.waiting -= 1;
                 pendings.leave_queue(slot);
             }
+        }
+        if late {
+            lane.count_deadlines(false);
         }
     }
 }

@@ -71,12 +71,6 @@ impl<R: Reply> Pending<R> {
         self.deadline.saturating_duration_since(self.arrived)
     }
 
-    /// How long it took, once it has its answer.
-    pub(super) fn latency(&self) -> Option<Duration> {
-        let ended = self.ended.filter(|_| self.reply.is_none())?;
-        Some(ended.saturating_duration_since(self.arrived))
-    }
-
     /// Whether no more of it should reach the device.
     pub(super) fn is_over(&self, now: Instant) -> bool {
         now >= self.deadline || self.reply.as_ref().is_none_or(Reply::is_cancelled)
@@ -104,12 +98,11 @@ impl<R: Reply> Pending<R> {
         self.ended = times.ended;
     }
 
-    /// Takes its next output rows, `range` of a batch's output, and answers when they are the last ones.
-    pub(super) fn receive(&mut self, batch: &mut RowBlock, range: Range<usize>) {
+    /// Takes its next output rows, `range` of a batch's output, and answers when they are the last ones; gives how long it
+    /// took then.
+    pub(super) fn receive(&mut self, batch: &mut RowBlock, range: Range<usize>) -> Option<Duration> {
         self.in_flight -= 1;
-        if self.reply.is_none() {
-            return;
-        }
+        self.reply.as_ref()?;
         let whole = range.len() == batch.rows() && range.len() == self.rows.rows();
         if whole {
             self.output = std::mem::take(batch);
@@ -122,12 +115,14 @@ impl<R: Reply> Pending<R> {
             let (first, now) = (self.output.row_bytes(), batch.row_bytes());
             let reason = format!("expected output rows of {first} bytes as in the request's first batch, got {now}");
             self.answer(Err(Failure::Run(RunError::Failed { reason })));
-            return;
+            return None;
         }
-        if self.output.rows() == self.rows.rows() {
-            let rows = std::mem::take(&mut self.output);
-            self.answer(Ok(Computed { rows, times: self.times, ended: self.ended }));
+        if self.output.rows() < self.rows.rows() {
+            return None;
         }
+        let rows = std::mem::take(&mut self.output);
+        self.answer(Ok(Computed { rows, times: self.times, ended: self.ended }));
+        self.ended.map(|ended| ended.saturating_duration_since(self.arrived))
     }
 
     /// Takes the failure of a batch that holds rows of it.
@@ -139,6 +134,14 @@ impl<R: Reply> Pending<R> {
     /// Answers with a failure, unless answered before.
     pub(super) fn fail(&mut self, failure: &Failure) {
         self.answer(Err(failure.clone()));
+    }
+
+    /// Answers that its deadline passed; true when it was of the most urgent level and somebody still waited, so that more
+    /// time should have been kept back for it.
+    pub(super) fn give_up(&mut self) -> bool {
+        let waited = self.reply.as_ref().is_some_and(|reply| !reply.is_cancelled());
+        self.fail(&Failure::DeadlinePassed);
+        waited && self.level == 0 && !self.probe
     }
 
     fn answer(&mut self, result: Result<Computed, Failure>) {

@@ -5,7 +5,9 @@
 //! with an answer that came too late makes it larger by a step, and every one in time takes a part of what it grew by away.
 //! So the reserve is in balance with the share of late batches, and a burst of them is forgotten within some hundred batches.
 //! Batches are counted and not requests: a machine that stops for some milliseconds, as virtual ones do, is one event however
-//! many wait for it.
+//! many wait for it. Requests given up in the queue count as one late batch each time. Only the most urgent level is looked at:
+//! what comes before the others cannot be foreseen altogether. One client that sets times which are never kept makes the reserve
+//! grow for its lane, up to [`MOST`].
 
 use std::time::Duration;
 

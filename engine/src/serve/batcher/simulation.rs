@@ -344,6 +344,27 @@ fn a_heavy_model_leaves_a_light_one_its_latency() {
 }
 
 #[test]
+fn a_lane_under_overload_takes_nothing_beside_a_light_one_that_it_drops_then() {
+    let light = Cost { fixed: 50e3, row: 5e3 };
+    for (seed, per_second) in [(21, 15.0), (22, 200.0), (23, 5000.0)] {
+        let lanes = [(WEIGHT_BOUND, ModelServing::default()), (light, ModelServing::default())];
+        let mut simulation = Simulation::new(&lanes, seed);
+        let streams = [stream(10_000.0, 20 * MS), Stream { lane: 1, ..stream(per_second, 20 * MS) }];
+        let outcomes = simulation.run(&streams, 20.0);
+        let (heavy, light) = (&outcomes[0], &outcomes[1]);
+        println!(
+            "beside {per_second}/s: {} good, {} missed; light {light:?}",
+            heavy.good,
+            heavy.missed,
+            light = light.good
+        );
+        let taken = heavy.good + heavy.missed;
+        assert!(heavy.missed as f64 <= 0.002 * taken as f64, "beside {per_second}/s, {} of {taken}", heavy.missed);
+        assert!(light.good as f64 >= 0.9 * light.offered as f64, "{} of {} light ones", light.good, light.offered);
+    }
+}
+
+#[test]
 fn an_objective_is_kept_whatever_is_offered() {
     let serving = ModelServing { slo_us: Some(10_000), max_queue_delay_us: Some(2000), ..ModelServing::default() };
     for (cost, capacity) in [(COMPUTE_BOUND, 1900.0), (LAUNCH_BOUND, 16_000.0)] {
