@@ -171,6 +171,11 @@ impl Codes {
         codes
     }
 
+    /// Each feature's thresholds.
+    pub(super) fn thresholds(&self) -> Vec<(usize, Vec<f64>)> {
+        self.ranks.iter().map(|rank| (rank.feature, rank.cuts.clone())).collect()
+    }
+
     /// Bytes a row.
     pub(super) const fn count(&self) -> usize {
         self.count

@@ -44,7 +44,7 @@ pub(super) struct Engine<S> {
     narrow: Option<Groups<u32>>,
     wide: Option<Groups<u64>>,
     masks: Option<Vec<Steps>>,
-    walk: Vec<Nodes>,
+    walk: Nodes,
     #[cfg(target_arch = "x86_64")]
     avx512: Option<Avx512>,
 }
@@ -66,6 +66,10 @@ impl Sums for f64 {
     }
 }
 
+/// Rows that walk through one tree after another: few enough for their bytes to stay in a cache, and enough for each tree's
+/// nodes to be worth fetching.
+const BLOCK: usize = 256;
+
 /// Rows that the words of leaves are made for at once.
 const SIDE_BY_SIDE: usize = 4;
 
@@ -85,11 +89,26 @@ impl<S: Sums> Engine<S> {
             narrow,
             wide,
             masks: trees.iter().map(Steps::new).collect(),
-            walk: trees.iter().map(Nodes::new).collect(),
+            walk: Nodes::new(trees, codes),
             forest,
             #[cfg(target_arch = "x86_64")]
             avx512,
         })
+    }
+
+    /// Gives back what only other ways need.
+    pub(super) fn keep(&mut self, ways: &[Way]) {
+        if !ways.contains(&Way::Bits) {
+            (self.narrow, self.wide) = (None, None);
+        }
+        if !ways.contains(&Way::Masks) {
+            self.masks = None;
+        }
+    }
+
+    /// The features' values that lie on the splits' thresholds, for rows that take all branches.
+    pub(super) fn thresholds(&self) -> Vec<(usize, Vec<f64>)> {
+        self.forest.codes.thresholds()
     }
 
     pub(super) fn ways(&self) -> Vec<Way> {
@@ -98,21 +117,8 @@ impl<S: Sums> Engine<S> {
         [bits, masks, Some(Way::Walk)].into_iter().flatten().collect()
     }
 
-    fn way(&self, rows: usize) -> Way {
-        let ways = self.ways();
-        let first = if rows >= LANES / 2 { Way::Masks } else { Way::Bits };
-        if ways.contains(&first) {
-            first
-        } else if ways.contains(&Way::Bits) {
-            Way::Bits
-        } else {
-            Way::Walk
-        }
-    }
-
-    pub(super) fn margins<T: Value>(&self, way: Option<Way>, rows: &[T], scratch: &mut Scratch, out: &mut [f64]) {
-        let count = out.len() / self.forest.width;
-        let way = way.unwrap_or_else(|| self.way(count));
+    /// Margins of whole rows, that way if it is there, else by walking.
+    pub(super) fn margins<T: Value>(&self, way: Way, rows: &[T], scratch: &mut Scratch, out: &mut [f64]) {
         match (way, &self.masks, &self.narrow, &self.wide) {
             (Way::Masks, Some(masks), _, _) => self.by_masks(masks, rows, scratch, out),
             #[cfg(target_arch = "x86_64")]
@@ -186,32 +192,32 @@ impl<S: Sums> Engine<S> {
 
     fn by_walk<T: Value>(&self, rows: &[T], scratch: &mut Scratch, out: &mut [f64]) {
         let forest = &self.forest;
-        let (features, width, codes) = (forest.features, forest.width, forest.codes.count());
+        let (features, width) = (forest.features, forest.width);
+        // A row of no codes still asks for one where it has arrived.
+        let codes = forest.codes.count().max(1);
         let mut bytes = std::mem::take(&mut scratch.bytes);
-        bytes.resize(LANES * codes, 0);
+        bytes.resize(BLOCK * codes, 0);
         let sums = S::of_scratch(scratch);
-        for (block, out) in out.chunks_mut(LANES * width).enumerate() {
+        for (block, out) in out.chunks_mut(BLOCK * width).enumerate() {
             let count = out.len() / width;
             sums.clear();
             for lane in 0..count {
-                let row = &rows[(block * LANES + lane) * features..][..features];
+                let row = &rows[(block * BLOCK + lane) * features..][..features];
                 self.code(row, 1, &mut bytes[lane * codes..][..codes]);
                 sums.extend_from_slice(forest.start());
             }
-            for (tree, nodes) in forest.trees.iter().zip(&self.walk) {
-                let mut row = 0;
-                while row + ABREAST <= count {
-                    let mut leaves = [0; ABREAST];
-                    nodes.leaves(&bytes[row * codes..], codes, &mut leaves);
+            let together = count - count % ABREAST;
+            for (place, tree) in forest.trees.iter().enumerate() {
+                for row in (0..together).step_by(ABREAST) {
+                    let leaves = self.walk.rows(place, &bytes[row * codes..], codes);
                     for (leaf, sums) in leaves.iter().zip(sums[row * width..].chunks_exact_mut(width)) {
                         forest.add(tree, *leaf as usize, sums);
                     }
-                    row += ABREAST;
                 }
-                for row in row..count {
-                    let leaf = nodes.leaf(&bytes[row * codes..][..codes]);
-                    forest.add(tree, leaf as usize, &mut sums[row * width..][..width]);
-                }
+            }
+            for row in together..count {
+                let sums = &mut sums[row * width..][..width];
+                self.walk.row(&bytes[row * codes..][..codes], |tree, leaf| forest.add(&forest.trees[tree], leaf, sums));
             }
             self.finish(sums, out);
         }

@@ -26,19 +26,33 @@ mod engine;
 mod forest;
 mod masks;
 mod search;
+mod tune;
 mod walk;
+
+use std::cell::RefCell;
 
 pub use codes::Value;
 use engine::Engine;
 pub use engine::{Scratch, Way};
+use rayon::prelude::*;
+pub use tune::{Choice, Plan};
 
 use crate::{Ensemble, Error, Result, ensemble::Precision};
+
+/// Rows that a thread takes at a time.
+const PIECE: usize = 64;
+
+thread_local! {
+    /// For the pieces that a thread of the pool takes.
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
 
 /// An ensemble made ready to answer. Shared by all threads; a call takes no lock and, with a [`Scratch`] that has been used
 /// before, allocates nothing.
 pub struct Predictor {
     ensemble: Ensemble,
     engine: Laid,
+    choice: Choice,
 }
 
 enum Laid {
@@ -49,17 +63,45 @@ enum Laid {
 }
 
 impl Predictor {
-    /// Lays out an ensemble.
+    /// Lays out an ensemble and measures which way is the fastest on this machine.
     ///
     /// # Errors
     /// As [`Ensemble::check`].
     pub fn new(ensemble: Ensemble) -> Result<Self> {
+        let mut predictor = Self::untuned(ensemble)?;
+        let choice = Choice::measured(&predictor);
+        predictor.choose(choice);
+        Ok(predictor)
+    }
+
+    /// Lays out an ensemble for all ways.
+    ///
+    /// # Errors
+    /// As [`Ensemble::check`].
+    pub fn untuned(ensemble: Ensemble) -> Result<Self> {
         ensemble.check()?;
         let engine = match ensemble.rules.sum {
             Precision::F32 => Engine::new(&ensemble).map(Laid::F32),
             Precision::F64 => Engine::new(&ensemble).map(Laid::F64),
         };
-        Ok(Self { engine: engine.unwrap_or(Laid::Plain), ensemble })
+        Ok(Self { engine: engine.unwrap_or(Laid::Plain), ensemble, choice: Choice::default() })
+    }
+
+    /// Answers by `choice` from now on, and gives back the memory of the ways that it does not name.
+    pub fn choose(&mut self, choice: Choice) {
+        let ways: Vec<Way> = choice.plans.iter().map(|plan| plan.way).collect();
+        match &mut self.engine {
+            Laid::F32(engine) => engine.keep(&ways),
+            Laid::F64(engine) => engine.keep(&ways),
+            Laid::Plain => {}
+        }
+        self.choice = choice;
+    }
+
+    /// What it answers by.
+    #[must_use]
+    pub const fn choice(&self) -> &Choice {
+        &self.choice
     }
 
     /// The ensemble.
@@ -79,44 +121,80 @@ impl Predictor {
     }
 
     /// Margins of `rows` (row-major features, as wide as [`Ensemble::features`]), row-major into `out`
-    /// ([`Output::width`](crate::ensemble::Output::width) a row), the way that suits their number.
+    /// ([`Output::width`](crate::ensemble::Output::width) a row), the way that was the fastest for their number. Large batches
+    /// are spread over rayon's pool where that was faster.
     ///
     /// # Errors
     /// [`Error::Content`] when `rows` or `out` are not whole rows, or not of the same number.
     pub fn margins<T: Value>(&self, rows: &[T], scratch: &mut Scratch, out: &mut [f64]) -> Result<()> {
-        self.margins_by(None, rows, scratch, out)
+        match self.choice.plan(out.len() / self.ensemble.output.width) {
+            Some(Plan { rows: _, way, parallel: true, nanos_a_row: _ }) => self.margins_in_parallel(*way, rows, out),
+            Some(Plan { rows: _, way, parallel: false, nanos_a_row: _ }) => self.margins_by(*way, rows, scratch, out),
+            None => self.margins_by(Way::Walk, rows, scratch, out),
+        }
     }
 
-    /// As [`Predictor::margins`], a way of one's own choice; one that this model cannot go is passed over.
+    /// As [`Predictor::margins`], a way of one's own choice, on this thread alone; instead of one that this model cannot go, it
+    /// walks.
     ///
     /// # Errors
     /// As [`Predictor::margins`].
-    pub fn margins_by<T: Value>(
-        &self,
-        way: Option<Way>,
-        rows: &[T],
-        scratch: &mut Scratch,
-        out: &mut [f64],
-    ) -> Result<()> {
+    pub fn margins_by<T: Value>(&self, way: Way, rows: &[T], scratch: &mut Scratch, out: &mut [f64]) -> Result<()> {
+        self.check_rows(rows, out)?;
+        self.answer(way, rows, scratch, out);
+        Ok(())
+    }
+
+    /// As [`Predictor::margins_by`], on the threads of rayon's current pool.
+    ///
+    /// # Errors
+    /// As [`Predictor::margins`].
+    pub fn margins_in_parallel<T: Value>(&self, way: Way, rows: &[T], out: &mut [f64]) -> Result<()> {
+        self.check_rows(rows, out)?;
+        let (features, width) = (self.ensemble.features.len(), self.ensemble.output.width);
+        if features == 0 {
+            self.answer(way, rows, &mut Scratch::default(), out);
+            return Ok(());
+        }
+        // A few pieces at a time, so that handing over stays small beside the work.
+        let least = (out.len() / width).div_ceil(PIECE).div_ceil(rayon::current_num_threads() * 4);
+        let pieces = rows.par_chunks(PIECE * features).zip(out.par_chunks_mut(PIECE * width));
+        pieces.with_min_len(least).for_each(|(rows, out)| {
+            SCRATCH.with_borrow_mut(|scratch| self.answer(way, rows, scratch, out));
+        });
+        Ok(())
+    }
+
+    fn check_rows<T>(&self, rows: &[T], out: &[f64]) -> Result<()> {
         let (features, width) = (self.ensemble.features.len(), self.ensemble.output.width);
         let count = out.len() / width;
-        if out.len() != count * width || rows.len() != count * features {
-            let expected = format!("rows of {features} features and {width} margins each");
-            return Err(Error::content(expected, format!("{} features and {} margins", rows.len(), out.len())));
+        if out.len() == count * width && rows.len() == count * features {
+            return Ok(());
         }
+        let expected = format!("rows of {features} features and {width} margins each");
+        Err(Error::content(expected, format!("{} features and {} margins", rows.len(), out.len())))
+    }
+
+    fn answer<T: Value>(&self, way: Way, rows: &[T], scratch: &mut Scratch, out: &mut [f64]) {
         match &self.engine {
             Laid::F32(engine) => engine.margins(way, rows, scratch, out),
             Laid::F64(engine) => engine.margins(way, rows, scratch, out),
             Laid::Plain => {
+                let (features, width) = (self.ensemble.features.len(), self.ensemble.output.width);
                 for (row, out) in out.chunks_exact_mut(width).enumerate() {
-                    let row: Vec<f64> = rows[row * features..][..features]
-                        .iter()
-                        .map(|value| value.wide(self.ensemble.rules))
-                        .collect();
+                    let row = &rows[row * features..][..features];
+                    let row: Vec<f64> = row.iter().map(|value| value.wide(self.ensemble.rules)).collect();
                     out.copy_from_slice(&self.ensemble.margins(&row));
                 }
             }
         }
-        Ok(())
+    }
+
+    fn thresholds(&self) -> Vec<(usize, Vec<f64>)> {
+        match &self.engine {
+            Laid::F32(engine) => engine.thresholds(),
+            Laid::F64(engine) => engine.thresholds(),
+            Laid::Plain => Vec::new(),
+        }
     }
 }

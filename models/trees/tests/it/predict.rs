@@ -12,7 +12,7 @@ fn reference(predictor: &Predictor, rows: &[Vec<f64>]) -> Vec<u64> {
 }
 
 fn check(shape: &Shape, count: usize) -> Result<(), TestCaseError> {
-    let predictor = Predictor::new(ensemble(shape)).expect("what is drawn is sound");
+    let predictor = Predictor::untuned(ensemble(shape)).expect("what is drawn is sound");
     let mut draw = Draw::new(shape.seed ^ 1);
     let rows: Vec<Vec<f64>> = (0..count).map(|_| draw.row(shape.features, shape.levels)).collect();
     // The same numbers as f32 and as f64: what differs is how they come.
@@ -21,12 +21,12 @@ fn check(shape: &Shape, count: usize) -> Result<(), TestCaseError> {
     let wide: Vec<f64> = rows.concat();
     let mut scratch = Scratch::default();
     let mut out = vec![0.0; count * shape.width];
-    let ways = predictor.ways().into_iter().map(Some).chain([None]);
-    for way in ways {
+    for way in predictor.ways() {
         predictor.margins_by(way, &narrow, &mut scratch, &mut out).expect("rows fit");
         let got: Vec<u64> = out.iter().map(|x| x.to_bits()).collect();
         prop_assert_eq!(&got, &reference(&predictor, &rounded), "f32 rows by {:?}", way);
-        predictor.margins_by(way, &wide, &mut scratch, &mut out).expect("rows fit");
+        out.fill(0.0);
+        predictor.margins_in_parallel(way, &wide, &mut out).expect("rows fit");
         let got: Vec<u64> = out.iter().map(|x| x.to_bits()).collect();
         prop_assert_eq!(&got, &reference(&predictor, &rows), "f64 rows by {:?}", way);
     }
@@ -59,7 +59,7 @@ fn trees_of_words_masks_and_more_are_walked_alike() {
             linear: false,
             aggregate: 9,
         };
-        let predictor = Predictor::new(ensemble(&shape)).expect("sound");
+        let predictor = Predictor::untuned(ensemble(&shape)).expect("sound");
         assert!(predictor.ways().contains(&expected), "{leaves} leaves: {:?}", predictor.ways());
         check(&shape, 200).expect("the reference's bits");
     }
@@ -68,7 +68,7 @@ fn trees_of_words_masks_and_more_are_walked_alike() {
 #[test]
 fn rows_of_another_width_are_refused() {
     let shape = Shape { seed: 1, ..small() };
-    let predictor = Predictor::new(ensemble(&shape)).expect("sound");
+    let predictor = Predictor::untuned(ensemble(&shape)).expect("sound");
     let error = predictor.margins(&[0.0_f32; 7], &mut Scratch::default(), &mut [0.0; 2]).expect_err("7 is not 2 × 3");
     assert_eq!(error.to_string(), "expected rows of 3 features and 1 margins each, got 7 features and 2 margins");
 }
@@ -87,5 +87,27 @@ fn small() -> Shape {
         plain: true,
         linear: false,
         aggregate: 9,
+    }
+}
+
+#[test]
+fn what_was_measured_answers_the_same_and_can_be_kept() {
+    let shape = Shape { seed: 5, trees: 40, leaves: 30, features: 9, ..small() };
+    let tuned = Predictor::new(ensemble(&shape)).expect("sound");
+    assert!(!tuned.choice().plans.is_empty());
+    let mut again = Predictor::untuned(ensemble(&shape)).expect("sound");
+    again.choose(tuned.choice().clone());
+    let mut draw = Draw::new(8);
+    let mut scratch = Scratch::default();
+    for count in [1, 3, 64, 200, 5000] {
+        let rows: Vec<f64> = (0..count).flat_map(|_| draw.row(9, 4)).collect();
+        let mut expected = vec![0.0; count];
+        let untuned = Predictor::untuned(ensemble(&shape)).expect("sound");
+        untuned.margins_by(Way::Walk, &rows, &mut scratch, &mut expected).expect("rows fit");
+        for predictor in [&tuned, &again] {
+            let mut out = vec![0.0; count];
+            predictor.margins(&rows, &mut scratch, &mut out).expect("rows fit");
+            assert!(out.iter().zip(&expected).all(|(a, b)| a.to_bits() == b.to_bits()), "{count} rows");
+        }
     }
 }
