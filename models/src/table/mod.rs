@@ -9,6 +9,7 @@
 
 mod cell;
 mod column;
+mod columns;
 mod csv;
 mod data;
 mod date;

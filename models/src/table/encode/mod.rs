@@ -14,19 +14,18 @@ mod date;
 mod fit;
 mod normal;
 mod numeric;
-mod requests;
 
 use std::collections::HashMap;
 
-use contract::{ColumnKind, ColumnSpec, DataType, TensorSpec};
+use contract::{ColumnKind, ColumnSpec, InputError, RowBlock, Tensor, TensorSpec};
 pub use fit::{EncoderOptions, NumericEncoding};
 pub(crate) use numeric::moments;
 use serde::{Deserialize, Serialize};
 
-use super::cell::{Cell, Unfit};
-
-/// Name of the one input of a table model whose columns are all numeric.
-pub(crate) const FEATURES: &str = "features";
+use super::{
+    cell::{Cell, Unfit},
+    columns::{self, Cells, Columns},
+};
 
 /// Encoders of all columns of a model.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -103,11 +102,17 @@ impl Encoders {
             Encoding::Numeric(numeric) => !numeric.double,
             Encoding::Boolean(_) | Encoding::Categorical(_) | Encoding::Date(_) => false,
         };
-        if self.columns.iter().all(plain) && !self.places.contains_key(FEATURES) {
-            return vec![TensorSpec::rows(FEATURES, DataType::Fp32, self.columns.len())];
-        }
-        let spec = |column: &ColumnEncoder| TensorSpec::rows(&column.name, datatype(column.kind()), 1);
-        self.columns.iter().map(spec).collect()
+        columns::inputs(&self.columns(), self.columns.iter().all(plain))
+    }
+
+    /// A request's rows, encoded into `block`, which is reset first; gives their number. What is taken is said in the docs of
+    /// [`Encoders::inputs`]; the columns may also come in one tensor `features`, or each in one of its own, in any order.
+    ///
+    /// # Errors
+    /// [`InputError`] when an input is missing, unknown or sent twice, has a type or shape that does not fit, or holds a
+    /// value that cannot be read as its column's kind.
+    pub fn encode_tensors(&self, inputs: &[Tensor], block: &mut RowBlock) -> Result<usize, InputError> {
+        columns::read_request(&mut Request { encoders: self, block }, inputs)
     }
 
     /// The part of an encoded row that belongs to column number `place`.
@@ -118,12 +123,38 @@ impl Encoders {
     }
 }
 
-/// The element type that a column's input is listed with.
-const fn datatype(kind: ColumnKind) -> DataType {
-    match kind {
-        ColumnKind::Numeric => DataType::Fp64,
-        ColumnKind::Boolean => DataType::Bool,
-        ColumnKind::Categorical | ColumnKind::Date => DataType::Bytes,
+/// Rows on their way from a request into a block.
+struct Request<'a> {
+    encoders: &'a Encoders,
+    block: &'a mut RowBlock,
+}
+
+impl Columns for Request<'_> {
+    fn count(&self) -> usize {
+        self.encoders.columns.len()
+    }
+
+    fn name(&self, place: usize) -> &str {
+        &self.encoders.columns[place].name
+    }
+
+    fn kind(&self, place: usize) -> ColumnKind {
+        self.encoders.columns[place].kind()
+    }
+
+    fn place(&self, name: &str) -> Option<usize> {
+        self.encoders.places.get(name).copied()
+    }
+
+    fn begin(&mut self, rows: usize) {
+        self.encoders.zeroed(self.block, rows);
+    }
+
+    fn read(&mut self, place: usize, cells: &Cells<'_>) -> Result<(), InputError> {
+        let (encoders, column) = (self.encoders, &self.encoders.columns[place]);
+        let out = self.block.data_mut().as_mut_slice::<f32>();
+        let encode = |cell: Cell<'_>, row: &mut [f32]| column.encode(cell, encoders.part(place, row));
+        cells.each(out, encoders.width, (&column.name, column.kind()), encode)
     }
 }
 
