@@ -6,6 +6,7 @@
 
 mod column;
 mod link;
+mod saved;
 mod tree;
 
 use std::collections::BTreeMap;

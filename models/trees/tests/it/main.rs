@@ -9,6 +9,7 @@
 mod checkpoint;
 mod predict;
 mod random;
+mod saved;
 mod support;
 mod treelite;
 mod treelite_export;
