@@ -1,10 +1,10 @@
 """Makes the golden checkpoints of treelite under treelite/, with what scikit-learn and treelite's GTIL answer.
 
-    pip install treelite==4.8.1 scikit-learn==1.9.1
+    pip install treelite==4.8.1 scikit-learn==1.9.1 xgboost-cpu==3.2.0 lightgbm==4.7.0
     python make_treelite.py
 
 Each NAME.tl has a NAME.json: the rows (null for what is missing), GTIL's answers and margins, and
-scikit-learn's answers where it can give them. Rows of forests, gradient boosting and isolation forests are f32 numbers,
+the answers of the library that trained the model. Rows of forests, gradient boosting and isolation forests are f32 numbers,
 because scikit-learn rounds theirs to f32 and GTIL does not.
 """
 
@@ -12,9 +12,11 @@ import json
 import os
 import platform
 
+import lightgbm
 import numpy as np
 import sklearn
 import treelite
+import xgboost
 from sklearn import datasets
 from sklearn.ensemble import (
     ExtraTreesClassifier,
@@ -49,23 +51,23 @@ def flat(model, answers):
     return np.concatenate([answers[:, t, :c] for t, c in enumerate(classes)], axis=1)
 
 
-def save(name, model, rows, sklearn_answers=None, note=""):
+def save(name, model, rows, trainer_answers=None, note=""):
     model.serialize(os.path.join(OUT, name + ".tl"))
     assert treelite.Model.deserialize(os.path.join(OUT, name + ".tl")).num_tree == model.num_tree
     answers = treelite.gtil.predict(model, rows, nthread=1)
     margins = treelite.gtil.predict(model, rows, nthread=1, pred_margin=True)
     golden = {
         "made_with": f"treelite {treelite.__version__}, scikit-learn {sklearn.__version__}, numpy {np.__version__}, "
-        f"Python {platform.python_version()}",
+        f"XGBoost {xgboost.__version__}, LightGBM {lightgbm.__version__}, Python {platform.python_version()}",
         "note": note,
         "rows": numbers(rows),
         "gtil": numbers(flat(model, answers)),
         "gtil_margins": numbers(flat(model, margins)),
     }
-    if sklearn_answers is not None:
-        golden["sklearn"] = numbers(sklearn_answers)
-        difference = np.abs(np.asarray(golden["sklearn"]) - np.asarray(golden["gtil"])).max()
-        print(f"{name}: scikit-learn and GTIL differ by {difference:.3g}")
+    if trainer_answers is not None:
+        golden["trainer"] = numbers(trainer_answers)
+        difference = np.abs(np.asarray(golden["trainer"]) - np.asarray(golden["gtil"])).max()
+        print(f"{name}: its library and GTIL differ by {difference:.3g}")
     with open(os.path.join(OUT, name + ".json"), "w") as file:
         lines = [f'"{name}": {json.dumps(value)}' for name, value in golden.items()]
         file.write("{\n" + ",\n".join(lines) + "\n}\n")
@@ -155,6 +157,56 @@ def histograms():
         rows = wine[::3][:ROWS]
         answers = model.predict_proba(rows)
         save(name, treelite.sklearn.import_model(model), rows, answers[:, 1:] if name == "hgb_clf" else answers)
+
+
+def boosters():
+    """Models of XGBoost and LightGBM, with missing values and categories."""
+    rng = np.random.default_rng(16)
+    wine, wine_class = datasets.load_wine(return_X_y=True)
+    wine = holes(f32(wine), 4)
+    wine = np.column_stack([wine, (wine_class * 3 + rng.integers(0, 4, len(wine))).astype(float)])
+    rows = wine[::3][:ROWS]
+    types = ["q"] * 13 + ["c"]
+    for name, objective, target in [
+        ("xgb_softprob", "multi:softprob", wine_class),
+        ("xgb_logistic", "binary:logistic", wine_class > 0),
+        ("xgb_poisson", "count:poisson", wine_class + 1),
+        ("xgb_hinge", "binary:hinge", wine_class > 0),
+    ]:
+        options = {"objective": objective, "max_depth": 3, "eta": 0.5, "seed": 1, "max_cat_to_onehot": 2, "nthread": 1}
+        if objective == "multi:softprob":
+            options["num_class"] = 3
+        matrix = xgboost.DMatrix(wine, label=target, feature_types=types)
+        booster = xgboost.train(options, matrix, 4)
+        answers = booster.predict(xgboost.DMatrix(rows, feature_types=types)).reshape(len(rows), -1)
+        save(name, treelite.frontend.from_xgboost(booster), rows, answers, "XGBoost 3.2.0; f32")
+    several = np.stack([wine_class, -wine_class * 2.0], axis=1)
+    options = {"max_depth": 2, "multi_strategy": "multi_output_tree", "tree_method": "hist", "seed": 1, "nthread": 1}
+    numeric = wine[:, :13]
+    booster = xgboost.train(options, xgboost.DMatrix(numeric, label=several), 4)
+    answers = booster.predict(xgboost.DMatrix(numeric[::3][:ROWS]))
+    save("xgb_targets", treelite.frontend.from_xgboost(booster), numeric[::3][:ROWS], answers, "XGBoost 3.2.0; f32")
+    for name, objective, target in [
+        ("lgb_ova", "multiclassova", wine_class),
+        ("lgb_multiclass", "multiclass", wine_class),
+        ("lgb_binary", "binary", wine_class > 0),
+        ("lgb_tweedie", "tweedie", wine_class + 0.5),
+        ("lgb_entropy", "cross_entropy_lambda", wine_class / 2),
+        ("lgb_sqrt", "regression", wine_class - 1.0),
+        ("lgb_forest", "regression", wine_class),
+    ]:
+        options = {"objective": objective, "num_leaves": 6, "min_data_in_leaf": 5, "min_data_per_group": 5, "cat_smooth": 1}
+        options |= {"verbose": -1, "seed": 1, "num_threads": 1, "sigmoid": 2.0}
+        if objective.startswith("multiclass"):
+            options["num_class"] = 3
+        if name == "lgb_sqrt":
+            options["reg_sqrt"] = True
+        if name == "lgb_forest":
+            options |= {"boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.6}
+        booster = lightgbm.train(options, lightgbm.Dataset(wine, target, categorical_feature=[13]), 4)
+        answers = booster.predict(rows).reshape(len(rows), -1)
+        model = treelite.frontend.from_lightgbm(booster)
+        save(name, model, rows, answers, "LightGBM 4.7.0")
 
 
 def built(
@@ -255,4 +307,5 @@ if __name__ == "__main__":
     os.makedirs(OUT, exist_ok=True)
     forests()
     histograms()
+    boosters()
     builder()

@@ -41,7 +41,8 @@ impl Budget {
     }
 }
 
-/// The first code that [`CategoryRule`](crate::ensemble::CategoryRule) gives to no number.
+/// The first code that [`CategoryRule`](crate::ensemble::CategoryRule) gives to no number. GTIL takes f64 models' codes up to
+/// 2^32.
 const CODES: u32 = 1 << 24;
 
 /// A tree's arrays, by node.
@@ -280,7 +281,7 @@ impl Sets<'_, '_> {
         for code in begin..begin + count {
             let code = self.nodes.category_list.at(code)?;
             if code >= CODES {
-                return Err(Error::content(format!("category codes below {CODES} in `category_list`"), code));
+                return Err(Error::unsupported(format!("category code {code}"), "number the categories from 0"));
             }
             largest = largest.max(Some(code));
         }
