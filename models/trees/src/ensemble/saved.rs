@@ -1,9 +1,9 @@
 //! The project's own form of an ensemble, for the artifact of a version: what an import cost is paid once.
 //!
 //! Eight bytes of [`MAGIC`], the [`FORM`] as a little-endian u32, then the [`Ensemble`] in postcard's encoding
-//! (<https://postcard.jamesmunns.com/wire-format>): fields in their order, lengths and enum variants as varints, numbers as
-//! their bits. So whatever is written reads back to the bit, and the form follows from the types: [`FORM`] counts up with
-//! every change to one of them, and a file of another form is refused instead of misread.
+//! (<https://postcard.jamesmunns.com/wire-format>): fields in their order, lengths and enum variants as varints,
+//! numbers as their bits. So whatever is written reads back to the bit, and the form follows from the types: [`FORM`]
+//! counts up with every change to one of them, and a file of another form is refused instead of misread.
 
 use super::Ensemble;
 use crate::{Error, Result};
@@ -27,8 +27,8 @@ impl Ensemble {
 
     /// Reads an ensemble in the project's own form.
     ///
-    /// Takes memory in proportion to the bytes that are there (at most some thirty times as much), whatever lengths they
-    /// declare.
+    /// Takes memory in proportion to the bytes that are there (at most some thirty times as much), whatever lengths
+    /// they declare.
     ///
     /// # Errors
     /// [`Error::Content`] when the bytes are no saved ensemble, end early or late, or do not pass [`Ensemble::check`];

@@ -2,15 +2,15 @@
 //!
 //! GTIL and everything else that takes treelite's models then answers as the [`Ensemble`] does, with these limits:
 //!
-//! - Margins that start at a number are written with that number as a base score, which treelite adds behind the trees: they
-//!   differ by rounding.
+//! - Margins that start at a number are written with that number as a base score, which treelite adds behind the trees:
+//!   they differ by rounding.
 //! - GTIL computes `softmax` in f32 even for f64 models: probabilities differ by up to 1e-7.
-//! - An ensemble that compares in f32 and sums in f64 (`CatBoost`, ONNX) becomes an f64 model, whose rows treelite does not
-//!   round. Its thresholds are moved to where rounding turns, so that each row still goes the same way.
+//! - An ensemble that compares in f32 and sums in f64 (`CatBoost`, ONNX) becomes an f64 model, whose rows treelite does
+//!   not round. Its thresholds are moved to where rounding turns, so that each row still goes the same way.
 //! - Rows hold category codes where the ensemble's columns do: treelite knows no names of categories.
 //!
-//! Several outputs are written as classes of one target where the task has classes, and as targets of one class each where it
-//! has none. Names of columns and classes go into the attributes, as `feature_names` and `classes`.
+//! Several outputs are written as classes of one target where the task has classes, and as targets of one class each
+//! where it has none. Names of columns and classes go into the attributes, as `feature_names` and `classes`.
 
 mod split;
 
@@ -29,9 +29,9 @@ const VERSION: [i32; 3] = [4, 8, 1];
 /// Writes a checkpoint.
 ///
 /// # Errors
-/// [`Error::Unsupported`], naming it, for what a checkpoint cannot say: linear leaves, steps before features, splits that
-/// take zero for missing, the least or greatest of the trees, scales, links that treelite lacks; [`Error::Content`] for an
-/// ensemble that does not pass [`Ensemble::check`].
+/// [`Error::Unsupported`], naming it, for what a checkpoint cannot say: linear leaves, steps before features, splits
+/// that take zero for missing, the least or greatest of the trees, scales, links that treelite lacks;
+/// [`Error::Content`] for an ensemble that does not pass [`Ensemble::check`].
 pub fn write(ensemble: &Ensemble) -> Result<Vec<u8>> {
     ensemble.check()?;
     let Ensemble { columns, features, rules, trees, output, origin } = ensemble;
@@ -39,7 +39,7 @@ pub fn write(ensemble: &Ensemble) -> Result<Vec<u8>> {
     if let Some(feature) = features.iter().find(|feature| !feature.steps.is_empty()) {
         return Err(Error::unsupported(
             format!("a step between column {} and the trees ({:?})", feature.column, feature.steps),
-            "write the model as ONNX",
+            "keep the file that it was read from",
         ));
     }
     let shape = Shape::of(ensemble);
@@ -101,9 +101,10 @@ fn float_type(rules: Rules) -> Result<Precision> {
     match (compare, sum) {
         (Precision::F32, Precision::F32) => Ok(Precision::F32),
         (Precision::F32 | Precision::F64, Precision::F64) => Ok(Precision::F64),
-        (Precision::F64, Precision::F32) => {
-            Err(Error::unsupported("an ensemble that compares in f64 and sums in f32", "write the model as ONNX"))
-        }
+        (Precision::F64, Precision::F32) => Err(Error::unsupported(
+            "an ensemble that compares in f64 and sums in f32",
+            "keep the file that it was read from",
+        )),
     }
 }
 
@@ -161,8 +162,12 @@ fn is_average(output: &Output, trees: &[Tree], shape: Shape) -> Result<bool> {
     let divisors = match &output.aggregate {
         Aggregate::Sum => return Ok(false),
         Aggregate::Mean(divisors) => divisors,
-        Aggregate::Min => return Err(Error::unsupported("the least of the trees", "write the model as ONNX")),
-        Aggregate::Max => return Err(Error::unsupported("the greatest of the trees", "write the model as ONNX")),
+        Aggregate::Min => {
+            return Err(Error::unsupported("the least of the trees", "keep the file that it was read from"));
+        }
+        Aggregate::Max => {
+            return Err(Error::unsupported("the greatest of the trees", "keep the file that it was read from"));
+        }
     };
     let mut votes = vec![0.0; output.width];
     for tree in trees {
@@ -180,7 +185,7 @@ fn is_average(output: &Output, trees: &[Tree], shape: Shape) -> Result<bool> {
     } else {
         Err(Error::unsupported(
             format!("an average over {divisors:?} where {votes:?} trees add to the outputs"),
-            "write the model as ONNX",
+            "keep the file that it was read from",
         ))
     }
 }
@@ -209,8 +214,10 @@ fn postprocessor(link: Link, shape: Shape) -> Result<(&'static str, f32, f32)> {
         Link::SignedSquare => ("signed_square", 1.0, 1.0),
         Link::Hinge => ("hinge", 1.0, 1.0),
         Link::Isolation { ratio } => ("exponential_standard_ratio", 1.0, f32_of("an isolation forest's ratio", ratio)?),
-        Link::SoftmaxZero => return Err(Error::unsupported("the link SOFTMAX_ZERO", "write the model as ONNX")),
-        Link::Probit => return Err(Error::unsupported("the link PROBIT", "write the model as ONNX")),
+        Link::SoftmaxZero => {
+            return Err(Error::unsupported("the link SOFTMAX_ZERO", "keep the file that it was read from"));
+        }
+        Link::Probit => return Err(Error::unsupported("the link PROBIT", "keep the file that it was read from")),
     })
 }
 

@@ -19,8 +19,8 @@ use crate::{
     treelite::checkpoints,
 };
 
-/// One of every kind of column, step, test, missing value and leaf; and, one after the other, of what an ensemble has only
-/// one of.
+/// One of every kind of column, step, test, missing value and leaf; and, one after the other, of what an ensemble has
+/// only one of.
 fn every_kind() -> Vec<Ensemble> {
     let kinds = [
         ColumnKind::Float,
@@ -149,8 +149,8 @@ fn numbers_that_equality_does_not_tell_apart_keep_their_bits() {
     assert_eq!(values[..4].iter().map(|value| value.to_bits()).collect::<Vec<_>>(), bits);
 }
 
-/// The form follows from the types. Whoever changes one of them sees this fail, counts `FORM` up in `ensemble/saved.rs`, and
-/// writes the file anew with `EMBERLINE_BLESS=1`.
+/// The form follows from the types. Whoever changes one of them sees this fail, counts `FORM` up in
+/// `ensemble/saved.rs`, and writes the file anew with `EMBERLINE_BLESS=1`.
 #[test]
 fn the_form_is_the_one_that_files_have() {
     let path: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/saved/every_kind.bin");

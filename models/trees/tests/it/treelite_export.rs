@@ -125,7 +125,8 @@ fn golden_checkpoints_survive_being_written() {
     for (name, bytes) in checkpoints() {
         let read_once = read(&bytes).unwrap();
         let written = match name.as_str() {
-            // Trees that add to some of the outputs become trees that add zero to the rest, which would be averaged too.
+            // Trees that add to some of the outputs become trees that add zero to the rest, which would be averaged
+            // too.
             "built_one_class" | "built_one_target" => {
                 let error = write(&read_once).unwrap_err().to_string();
                 assert!(error.starts_with("an average over ["), "{name}: {error}");
@@ -192,14 +193,14 @@ fn refusals_name_what_they_refuse() {
     refused("in tree 0, a linear function as leaf is not supported; train without linear leaves", |e| {
         e.trees[0].linear = vec![LinearLeaf::default(); e.trees[0].leaf_count()];
     });
-    refused("the least of the trees is not supported; write the model as ONNX", |e| {
+    refused("the least of the trees is not supported; keep the file that it was read from", |e| {
         e.output.aggregate = Aggregate::Min;
     });
-    refused("the greatest of the trees is not supported; write the model as ONNX", |e| {
+    refused("the greatest of the trees is not supported; keep the file that it was read from", |e| {
         e.output.aggregate = Aggregate::Max;
     });
     refused(
-        "an average over [7.0] where [3.0] trees add to the outputs is not supported; write the model as ONNX",
+        "an average over [7.0] where [3.0] trees add to the outputs is not supported; keep the file that it was read from",
         |e| {
             e.output.aggregate = Aggregate::Mean(vec![7.0]);
         },
@@ -207,17 +208,25 @@ fn refusals_name_what_they_refuse() {
     refused("a scale of 2 behind the trees is not supported; multiply the leaves by it, and set it to 1", |e| {
         e.output.scale = 2.0;
     });
-    refused("the link PROBIT is not supported; write the model as ONNX", |e| e.output.link = Link::Probit);
-    refused("the link SOFTMAX_ZERO is not supported; write the model as ONNX", |e| e.output.link = Link::SoftmaxZero);
+    refused("the link PROBIT is not supported; keep the file that it was read from", |e| e.output.link = Link::Probit);
+    refused("the link SOFTMAX_ZERO is not supported; keep the file that it was read from", |e| {
+        e.output.link = Link::SoftmaxZero;
+    });
     refused("a logistic link's alpha of 0.7, which is no f32, is not supported; round it to f32 first", |e| {
         e.output.link = Link::Logistic { alpha: 0.7 };
     });
-    refused("a step between column 0 and the trees ([Impute(1.0)]) is not supported; write the model as ONNX", |e| {
-        e.features[0].steps.push(Step::Impute(1.0));
-    });
-    refused("an ensemble that compares in f64 and sums in f32 is not supported; write the model as ONNX", |e| {
-        e.rules.sum = Precision::F32;
-    });
+    refused(
+        "a step between column 0 and the trees ([Impute(1.0)]) is not supported; keep the file that it was read from",
+        |e| {
+            e.features[0].steps.push(Step::Impute(1.0));
+        },
+    );
+    refused(
+        "an ensemble that compares in f64 and sums in f32 is not supported; keep the file that it was read from",
+        |e| {
+            e.rules.sum = Precision::F32;
+        },
+    );
     let zero = "in tree 0, a split that sends zero left with what is missing (node 0) is not supported; train with \
                 zero_as_missing=false";
     refused(zero, |e| {
@@ -238,7 +247,7 @@ fn refusals_name_what_they_refuse() {
     assert_eq!(
         write(&narrow).unwrap_err().to_string(),
         "in tree 0, a split that asks whether a number rounded to f32 is 0.5, in a model that sums in f64 (node 0) is not \
-         supported; write the model as ONNX"
+         supported; keep the file that it was read from"
     );
     let mut unsound = expressible(&small(Precision::F32, Precision::F32));
     root(&mut unsound).test = Test::Below(0.1);

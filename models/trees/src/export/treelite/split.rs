@@ -210,8 +210,9 @@ impl Writer<'_> {
 
 /// The test on a number that comes to the same as `test` on that number rounded to f32.
 ///
-/// Numbers round to the nearest f32, and from midway between two to the one whose last bit is 0: so rounding turns at the
-/// middle between the threshold and its neighbour, which f64 holds exactly, and which itself goes where the even one is.
+/// Numbers round to the nearest f32, and from midway between two to the one whose last bit is 0: so rounding turns at
+/// the middle between the threshold and its neighbour, which f64 holds exactly, and which itself goes where the even
+/// one is.
 fn unrounded(test: Test) -> Result<Test> {
     // f32 overflows where the next one would be.
     let wide = |x: f32| if x.is_infinite() { 2_f64.powi(128).copysign(f64::from(x)) } else { f64::from(x) };
@@ -234,7 +235,7 @@ fn unrounded(test: Test) -> Result<Test> {
                 format!(
                     "a split that asks whether a number rounded to f32 is {threshold}, in a model that sums in f64"
                 ),
-                "write the model as ONNX",
+                "keep the file that it was read from",
             ));
         }
     })

@@ -20,8 +20,8 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// `base_scores` is the number of base scores, which the file holds for every target and class: it bounds all that is
-    /// allocated by their number.
+    /// `base_scores` is the number of base scores, which the file holds for every target and class: it bounds all that
+    /// is allocated by their number.
     pub(super) fn new(classes: Vec<usize>, shape: [usize; 2], base_scores: usize) -> Result<Self> {
         let most = classes.iter().copied().max().unwrap_or(0);
         if classes.contains(&0) || most == 0 {
@@ -66,7 +66,8 @@ impl Layout {
     /// Numbers that a leaf holds, in a tree of these ids (-1 for all).
     ///
     /// # Errors
-    /// [`Error::Content`] when `leaf_vector_shape` is not what GTIL asks for such a tree, or an id has no target or class.
+    /// [`Error::Content`] when `leaf_vector_shape` is not what GTIL asks for such a tree, or an id has no target or
+    /// class.
     pub(super) fn leaf(&self, target: i32, class: i32) -> Result<Reach> {
         let target = id("target_id", target, self.classes.len())?;
         let fewest = match target {
@@ -85,8 +86,8 @@ impl Layout {
         Ok(Reach { target, class, numbers: expected[0] * expected[1] })
     }
 
-    /// For each number of a leaf, the margin that it is added to; none for padding. As long as a leaf of the tree, of which
-    /// the file must hold one before this is asked.
+    /// For each number of a leaf, the margin that it is added to; none for padding. As long as a leaf of the tree, of
+    /// which the file must hold one before this is asked.
     pub(super) fn places(&self, reach: Reach) -> Vec<Option<usize>> {
         let mut places = Vec::with_capacity(reach.numbers);
         let targets = reach.target.map_or(0..self.classes.len(), |target| target..target + 1);

@@ -1,25 +1,28 @@
 //! treelite's checkpoints, version 4: what `treelite.Model.serialize` writes.
 //!
-//! They carry scikit-learn's forests (`treelite.sklearn.import_model`: random forests, extra trees, both kinds of gradient
-//! boosting, isolation forests) and whatever else went through treelite. The layout is treelite's
+//! They carry scikit-learn's forests (`treelite.sklearn.import_model`: random forests, extra trees, both kinds of
+//! gradient boosting, isolation forests) and whatever else went through treelite. The layout is treelite's
 //! `docs/serialization/v4.rst`, as `src/serializer.cc` of 4.8.1 writes it. An ensemble answers as GTIL does, treelite's
 //! reference interpreter (`src/gtil/predict.cc`):
 //!
-//! - **Precision** ([`Rules`]) is the file's: thresholds and leaves are both f32, or both f64. GTIL takes rows of either type;
-//!   its Python package turns them into the file's type first, and so do we. So an f32 model rounds an f64 row, as `XGBoost`,
-//!   where these models come from, does. (GTIL's C interface, when handed f64 rows for an f32 model, compares without rounding;
-//!   the leaf differs only for values between a threshold and its f32 neighbour.) An f64 model reads f32 rows exactly.
-//! - **scikit-learn** rounds rows to f32 before it asks forests, gradient boosting and isolation forests, although their
-//!   thresholds are f64. A checkpoint does not say where it is from, and GTIL does not round: hand over rows that are rounded to
-//!   f32, and the answers are scikit-learn's too. Histogram gradient boosting takes f64 as it is.
-//! - **Outputs** are flattened: the classes of target 0, then those of target 1, and so on, without the zeros that GTIL pads
-//!   targets with that have fewer classes than others ([`layout`]). More than one target of classes is a
+//! - **Precision** ([`Rules`]) is the file's: thresholds and leaves are both f32, or both f64. GTIL takes rows of
+//!   either type; its Python package turns them into the file's type first, and so do we. So an f32 model rounds an f64
+//!   row, as `XGBoost`, where these models come from, does. (GTIL's C interface, when handed f64 rows for an f32 model,
+//!   compares without rounding; the leaf differs only for values between a threshold and its f32 neighbour.) An f64
+//!   model reads f32 rows exactly.
+//! - **scikit-learn** rounds rows to f32 before it asks forests, gradient boosting and isolation forests, although
+//!   their thresholds are f64. A checkpoint does not say where it is from, and GTIL does not round: hand over rows that
+//!   are rounded to f32, and the answers are scikit-learn's too. Histogram gradient boosting takes f64 as it is.
+//! - **Outputs** are flattened: the classes of target 0, then those of target 1, and so on, without the zeros that GTIL
+//!   pads targets with that have fewer classes than others. More than one target of classes is a
 //!   [`Task::Regression`] of probabilities, since no target's classes exclude another's.
-//! - **Averages** (`average_tree_output`) divide by the number of trees that add to an output; base scores are added behind.
-//! - **Postprocessors** are the links of the same meaning. GTIL computes `softmax` in f32 even for f64 models; we compute it in the
-//!   model's precision, as scikit-learn and `LightGBM` do, so that probabilities differ from GTIL's by up to 1e-7.
-//! - **Names** of columns come from `feature_names` in the file's attributes, where [`crate::export::treelite`] puts them; treelite
-//!   has no names, and without them columns are called x0, x1, … as scikit-learn does.
+//! - **Averages** (`average_tree_output`) divide by the number of trees that add to an output; base scores are added
+//!   behind.
+//! - **Postprocessors** are the links of the same meaning. GTIL computes `softmax` in f32 even for f64 models; we
+//!   compute it in the model's precision, as scikit-learn and `LightGBM` do, so that probabilities differ from GTIL's
+//!   by up to 1e-7.
+//! - **Names** of columns come from `feature_names` in the file's attributes, where [`crate::export::treelite`] puts
+//!   them; treelite has no names, and without them columns are called x0, x1, … as scikit-learn does.
 
 mod bytes;
 mod header;
@@ -49,8 +52,8 @@ pub(crate) const CLASSES: &str = "classes";
 /// Reads a checkpoint.
 ///
 /// # Errors
-/// [`Error::Content`] when the bytes contradict the format or themselves; [`Error::Unsupported`] for other versions, and for
-/// postprocessors that GTIL does not have.
+/// [`Error::Content`] when the bytes contradict the format or themselves; [`Error::Unsupported`] for other versions,
+/// and for postprocessors that GTIL does not have.
 pub fn read(bytes: &[u8]) -> Result<Ensemble> {
     let mut cursor = Cursor::new(bytes);
     let header = Header::read(&mut cursor)?;

@@ -21,8 +21,9 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// For a file of so many bytes. One that treelite wrote holds at least 4 bytes for a leaf's number, so that the first
-    /// is never short unless its trees reach few of many targets; sets get 64 bytes a byte, and never less than 1 MiB.
+    /// For a file of so many bytes. One that treelite wrote holds at least 4 bytes for a leaf's number, so that the
+    /// first is never short unless its trees reach few of many targets; sets get 64 bytes a byte, and never less than 1
+    /// MiB.
     pub(super) fn new(bytes: usize) -> Self {
         Self { numbers: bytes, words: bytes.saturating_mul(16).max(1 << 18) }
     }
@@ -41,8 +42,8 @@ impl Budget {
     }
 }
 
-/// The first code that [`CategoryRule`](crate::ensemble::CategoryRule) gives to no number. GTIL takes f64 models' codes up to
-/// 2^32.
+/// The first code that [`CategoryRule`](crate::ensemble::CategoryRule) gives to no number. GTIL takes f64 models' codes
+/// up to 2^32.
 const CODES: u32 = 1 << 24;
 
 /// A tree's arrays, by node.
@@ -132,7 +133,8 @@ impl<'a> Nodes<'a> {
 
     fn numerical(&self, place: usize) -> Result<Kind> {
         let threshold = self.threshold.at(place)?;
-        // x > t and x ≥ t are what x ≤ t and x < t are not: NaN is asked for beforehand, and check() refuses it as threshold.
+        // x > t and x ≥ t are what x ≤ t and x < t are not: NaN is asked for beforehand, and check() refuses it as
+        // threshold.
         let (test, turned) = match self.operator.at(place)? {
             1 => (Test::Equal(threshold), false),
             2 => (Test::Below(threshold), false),
@@ -144,8 +146,8 @@ impl<'a> Nodes<'a> {
         Ok(Kind::Numerical { test, turned })
     }
 
-    /// Weight that passed each node: scikit-learn's weighted counts and `XGBoost`'s hessians if the file has them for all
-    /// nodes, `LightGBM`'s counts if not.
+    /// Weight that passed each node: scikit-learn's weighted counts and `XGBoost`'s hessians if the file has them for
+    /// all nodes, `LightGBM`'s counts if not.
     fn covers(&self, order: &[(usize, Option<u32>)]) -> Result<Vec<f64>> {
         let all = |present: &Array<'_, u8>, count: usize| -> Result<bool> {
             if present.len() == 0 || count == 0 {
@@ -261,7 +263,8 @@ struct Sets<'t, 'a> {
     nodes: &'t Nodes<'a>,
     /// Number of the set of each range in the category list.
     known: HashMap<(u64, u64), u32>,
-    /// Codes that ranges may still take. treelite gives each node a range of its own; more would be read again and again.
+    /// Codes that ranges may still take. treelite gives each node a range of its own; more would be read again and
+    /// again.
     unread: usize,
 }
 
