@@ -4,6 +4,7 @@
 //!   source's own comparison, precision, missing values and categories.
 //! - [`export`] writes one as a file of another tool.
 //! - [`reference`] answers by walking node by node: slow, plain, and what every faster way is tested against.
+//! - [`shap`] says what each column adds to an answer.
 //!
 //! Knows nobody: no device, no server, no table. `models` makes a served model of it.
 
@@ -13,6 +14,8 @@ pub mod export;
 pub mod import;
 pub mod predict;
 pub mod reference;
+pub mod shap;
 
 pub use ensemble::Ensemble;
 pub use error::{Error, Result};
+pub use shap::Explainer;

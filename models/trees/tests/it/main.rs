@@ -2,6 +2,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::print_stdout,
     clippy::print_stderr,
     reason = "helpers of tests fail as tests do, and say what they skipped and how near they came"
 )]
@@ -10,6 +11,7 @@ mod checkpoint;
 mod predict;
 mod random;
 mod saved;
+mod shap;
 mod support;
 mod treelite;
 mod treelite_export;
