@@ -1,6 +1,8 @@
 //! Files of other tools, one module a format. What a file declares is checked against what it holds before anything is
 //! allocated for it, and every [`Ensemble`](crate::Ensemble) that leaves this module passed [`check`](crate::Ensemble::check).
 
+pub mod catboost;
+pub mod lightgbm;
 pub mod treelite;
 
 /// A file format.

@@ -7,7 +7,13 @@
     reason = "helpers of tests fail as tests do, and say what they skipped and how near they came"
 )]
 
+mod catboost;
+mod catboost_lies;
 mod checkpoint;
+mod golden;
+mod lightgbm;
+mod lightgbm_lies;
+mod mutate;
 mod predict;
 mod random;
 mod saved;
