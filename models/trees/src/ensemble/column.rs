@@ -70,6 +70,15 @@ pub enum Step {
     Missing(f64),
     /// 1 above the threshold, else 0 (ONNX `Binarizer`).
     Binarize(f64),
+    /// This value becomes another; NaN stays (ONNX `Imputer` with a value to replace).
+    Replace {
+        /// Taken away.
+        value: f64,
+        /// Put in its place.
+        by: f64,
+    },
+    /// The whole part, towards zero (ONNX `Cast` to an integer).
+    Truncate,
 }
 
 impl Step {
@@ -81,7 +90,9 @@ impl Step {
             Self::Scale { offset, scale } => f64::from((x as f32 - offset) * scale),
             Self::Impute(value) if x.is_nan() => value,
             Self::Missing(value) if x == value => f64::NAN,
-            Self::Impute(_) | Self::Missing(_) => x,
+            Self::Replace { value, by } if x == value => by,
+            Self::Impute(_) | Self::Missing(_) | Self::Replace { value: _, by: _ } => x,
+            Self::Truncate => x.trunc(),
             Self::Binarize(threshold) => f64::from(u8::from(x > threshold)),
         }
     }
