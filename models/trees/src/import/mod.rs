@@ -3,6 +3,7 @@
 
 pub mod catboost;
 pub mod lightgbm;
+pub mod onnx;
 pub mod treelite;
 
 /// A file format.

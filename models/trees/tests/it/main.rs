@@ -14,6 +14,8 @@ mod golden;
 mod lightgbm;
 mod lightgbm_lies;
 mod mutate;
+mod onnx;
+mod onnx_lies;
 mod predict;
 mod random;
 mod saved;
