@@ -5,6 +5,7 @@ pub mod catboost;
 pub mod lightgbm;
 pub mod onnx;
 pub mod treelite;
+pub mod xgboost;
 
 /// A file format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

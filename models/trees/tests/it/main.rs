@@ -24,3 +24,4 @@ mod support;
 mod treelite;
 mod treelite_export;
 mod treelite_lies;
+mod xgboost;
