@@ -82,6 +82,8 @@ train("quantiles", {"objective": "reg:quantileerror", "quantile_alpha": [0.1, 0.
 train("vectors", {"multi_strategy": "multi_output_tree"}, holes(diabetes), three)
 train("dart", {"booster": "dart", "rate_drop": 0.5}, diabetes, progress, rounds=8)
 train("poisson", {"objective": "count:poisson"}, diabetes, np.floor(progress / 20))
+untrained = xgb.train({"objective": "binary:logistic"}, xgb.DMatrix(cancer, malignant), 0)
+save("untrained", untrained, cancer[:2], xgb.DMatrix)
 
 if not NEW:
     booster = xgb.train({"max_depth": 2, "objective": "binary:logistic"}, xgb.DMatrix(iris, species > 0), 1)
@@ -131,7 +133,9 @@ save("no_trees", none, cancer[:2], xgb.DMatrix)
 # Labels that are all alike: a probability of 1 as `base_score`; means of 0, whose leaves are not numbers.
 ones = xgb.DMatrix(cancer, label=np.ones(len(cancer)))
 train("all_alike", {"objective": "binary:logistic"}, cancer, None, data=ones, every=99)
-train("nan", {"objective": "reg:tweedie"}, cancer, None, data=xgb.DMatrix(cancer, label=np.zeros(len(cancer))), every=99)
+nothing = xgb.DMatrix(cancer, label=np.zeros(len(cancer)))
+train("zeros", {"objective": "count:poisson"}, cancer, None, data=nothing, every=99)
+train("nan", {"objective": "reg:tweedie"}, cancer, None, data=nothing, every=99)
 
 # Names, types, early stopping.
 named = lambda x, label=None: xgb.DMatrix(
@@ -169,11 +173,12 @@ target = progress + 300 * (frame.fruit == "apfel") - 150 * (frame.year == 2024) 
 table = lambda x, label=None: xgb.DMatrix(x, label=label, enable_categorical=True)
 train("frame", {"max_cat_to_onehot": 2}, frame, target, matrix=table, rounds=6)
 
-# 3.2 counts characters where it should count bytes, so that this model's names are "Äpfe", "l\u6797" and half a character.
-accents = pd.DataFrame({"fruit": pd.Categorical(np.array(["Äpfel", "林檎", "pomme"])[species], categories=["Äpfel", "林檎", "pomme"])})
+# 3.2 counts characters where it should count bytes, so that the names in this model are cut within characters.
+fruits = ["Äpfel", "林檎", "pomme"]
+accents = pd.DataFrame({"fruit": pd.Categorical(np.array(fruits)[species], categories=fruits)})
 xgb.train({"max_depth": 1}, table(accents, label=species), 1).save_model(HERE / "accents.json")
 
-booster = xgb.train({"booster": "gblinear"}, xgb.DMatrix(iris, species), 1)
+booster = xgb.train({"booster": "gblinear", "updater": "coord_descent", "nthread": 1}, xgb.DMatrix(iris, species), 1)
 booster.save_model(HERE / "gblinear.json")
 booster.save_model(HERE / "gblinear.ubj")
 (HERE / "snapshot.pickled").write_bytes(bytes(booster.__getstate__()["handle"]))

@@ -25,3 +25,5 @@ mod treelite;
 mod treelite_export;
 mod treelite_lies;
 mod xgboost;
+mod xgboost_export;
+mod xgboost_lies;

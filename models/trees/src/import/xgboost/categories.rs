@@ -73,13 +73,13 @@ fn categories(names: &Names, version: &[u32]) -> Result<Option<Categories>> {
         let [begin, end] = ends else { return Err(Error::content("offsets in pairs", ends.len())) };
         let range = usize::try_from(*begin).ok().zip(usize::try_from(*end).ok());
         let bytes = range.and_then(|(begin, end)| bytes.get(begin..end)).ok_or_else(|| {
-            Error::content(format!("ascending offsets up to {} in `cats.enc`", bytes.len()), format!("{begin}..{end}"))
+            Error::content(format!("`offsets` up to {} in `cats.enc`", bytes.len()), format!("{begin}..{end}"))
         })?;
         String::from_utf8(bytes.to_vec()).map_err(|_| Error::content("categories in UTF-8", "other bytes"))
     };
     // Strings follow each other, so that together they are as long as the bytes.
-    if let Some(pair) = offsets.windows(2).find(|pair| pair[0] > pair[1]) {
-        return Err(Error::content("ascending `offsets` in `cats.enc`", format!("{} before {}", pair[0], pair[1])));
+    if let Some(place) = offsets.windows(2).position(|pair| pair[0] > pair[1]) {
+        return Err(Error::content("ascending `offsets` in `cats.enc`", format!("less after string {place}")));
     }
     let strings = offsets.windows(2).map(string).collect::<Result<Vec<_>>>()?;
     Ok((!strings.is_empty()).then_some(Categories::Strings(strings)))

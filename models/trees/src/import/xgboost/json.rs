@@ -2,66 +2,69 @@
 
 use std::borrow::Cow;
 
-use super::schema::File;
+use super::schema::{File, INFINITY, MINUS_INFINITY, NAN};
 use crate::{Error, Result};
 
 pub(super) fn read(bytes: &[u8]) -> Result<File> {
-    serde_json::from_slice(&quote_numbers(bytes)).map_err(|error| Error::content("a model in XGBoost's JSON", error))
+    serde_json::from_slice(&spell_numbers(bytes)).map_err(|error| Error::content("a model in XGBoost's JSON", error))
 }
 
-/// The text with `NaN`, `Infinity` and `-Infinity` in quotes, where they stand for numbers. One pass; mostly no copy.
-fn quote_numbers(text: &[u8]) -> Cow<'_, [u8]> {
-    let mut quoted = Vec::new();
-    // What of the text is in `quoted`.
+/// The text with whole numbers in the place of `NaN`, `Infinity` and `-Infinity`, which [`Float`](super::schema::Float)
+/// reads as these. Whole numbers, because a string in a number's place is an error to `serde_json` when it is asked for
+/// an f32, and because no f32 is written so by XGBoost, which gives every one an exponent. One pass; mostly no copy.
+fn spell_numbers(text: &[u8]) -> Cow<'_, [u8]> {
+    let mut spelled = Vec::new();
+    // What of the text is in `spelled`.
     let mut copied = 0;
     let mut in_string = false;
     let mut at = 0;
     while let Some(byte) = text.get(at) {
         let rest = &text[at..];
-        let word: &[u8] = match byte {
+        let (length, number) = match byte {
             b'"' => {
                 in_string = !in_string;
-                b"\""
+                (1, None)
             }
             // What is escaped ends no string.
-            b'\\' if in_string => b"\\\\",
-            _ if in_string => b"x",
-            b'N' if rest.starts_with(b"NaN") => b"NaN",
-            b'I' if rest.starts_with(b"Infinity") => b"Infinity",
-            b'-' if rest.starts_with(b"-Infinity") => b"-Infinity",
-            _ => b"x",
+            b'\\' if in_string => (2, None),
+            _ if in_string => (1, None),
+            b'N' if rest.starts_with(b"NaN") => (3, Some(NAN.to_string())),
+            b'I' if rest.starts_with(b"Infinity") => (8, Some(INFINITY.to_string())),
+            b'-' if rest.starts_with(b"-Infinity") => (9, Some(MINUS_INFINITY.to_string())),
+            _ => (1, None),
         };
-        if word.len() > 2 {
-            quoted.extend_from_slice(&text[copied..at]);
-            quoted.push(b'"');
-            quoted.extend_from_slice(word);
-            quoted.push(b'"');
-            copied = at + word.len();
+        if let Some(number) = number {
+            spelled.extend_from_slice(&text[copied..at]);
+            spelled.extend_from_slice(number.as_bytes());
+            copied = at + length;
         }
-        at += word.len();
+        at += length;
     }
     if copied == 0 {
         return Cow::Borrowed(text);
     }
-    quoted.extend_from_slice(&text[copied..]);
-    Cow::Owned(quoted)
+    spelled.extend_from_slice(&text[copied..]);
+    Cow::Owned(spelled)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::quote_numbers;
+    use super::spell_numbers;
 
     #[test]
-    fn numbers_that_json_lacks_become_strings() {
+    fn numbers_that_json_lacks_are_spelled_as_ones_that_it_has() {
         let cases = [
-            (r#"{"NaN":[NaN, 1,-Infinity,Infinity]}"#, r#"{"NaN":["NaN", 1,"-Infinity","Infinity"]}"#),
-            (r#"["\"NaN", "\\", NaN]"#, r#"["\"NaN", "\\", "NaN"]"#),
+            (
+                r#"{"NaN":[NaN, 1,-Infinity,Infinity]}"#,
+                r#"{"NaN":[18446744073709551615, 1,-9223372036854775808,18446744073709551614]}"#,
+            ),
+            (r#"["\"NaN", "\\", NaN]"#, r#"["\"NaN", "\\", 18446744073709551615]"#),
             (r#"["\\\"Infinity"#, r#"["\\\"Infinity"#),
             (r#"["\"#, r#"["\"#),
             ("", ""),
         ];
         for (text, expected) in cases {
-            assert_eq!(String::from_utf8_lossy(&quote_numbers(text.as_bytes())), expected);
+            assert_eq!(String::from_utf8_lossy(&spell_numbers(text.as_bytes())), expected);
         }
     }
 }

@@ -1,16 +1,16 @@
 //! XGBoost's models in JSON and UBJ: what `Booster.save_model` writes since 1.0 (boosters `gbtree` and `dart`).
 //!
-//! An ensemble answers as `Booster.predict` does, in f32 throughout: a split goes left when `x < threshold`; leaf values are added
-//! to the margin of `base_score` in the order of the trees. Three things to know:
+//! An ensemble answers as `Booster.predict` does, in f32 throughout: a split goes left when `x < threshold`; leaf
+//! values are added to the margin of `base_score` in the order of the trees. Three things to know:
 //!
-//! - **All trees answer**, as in `Booster.predict`, which stops at `best_iteration` only when `iteration_range` says so.
-//!   scikit-learn's wrapper (`XGBClassifier`, …) stops there by itself: to have its answers, slice the booster before it is
-//!   saved, `booster[: booster.best_iteration + 1]`. `best_iteration` is kept in [`Origin::parameters`].
+//! - **All trees answer**, as in `Booster.predict`, which stops at `best_iteration` only when `iteration_range` says
+//!   so. scikit-learn's wrapper (`XGBClassifier`, …) stops there by itself: to have its answers, slice the booster
+//!   before it is saved, `booster[: booster.best_iteration + 1]`. `best_iteration` is kept in [`Origin::parameters`].
 //! - **`multi:softmax`** answers the probabilities that `multi:softprob` would: its class is the one of the greatest.
-//! - **Categories** that have names in the file (`cats`, since 3.1) keep them. A name that training never saw makes XGBoost
-//!   fail, and is missing for us; so is a missing one. Codes beyond a node's set are not in it, as in XGBoost.
+//! - **Categories** that have names in the file (`cats`, since 3.1) keep them. A name that training never saw makes
+//!   XGBoost fail, and is missing for us; so is a missing one. Codes beyond a node's set are not in it, as in XGBoost.
 //!
-//! `base_score` is what the objective makes of it ([`objective`]): one number before 3.1, a list in brackets since.
+//! `base_score` is what the objective makes of it (`objective.rs`): one number before 3.1, a list in brackets since.
 
 mod categories;
 mod json;
@@ -21,7 +21,7 @@ mod ubj;
 
 use std::{collections::BTreeMap, str::FromStr};
 
-use objective::Objective;
+use objective::{Base, Objective};
 use schema::{Booster, Entry, File, Learner, Model, Parameters, Text};
 use trees::{Budget, Place};
 
@@ -31,14 +31,15 @@ use crate::{
     import::Format,
 };
 
-/// Features or outputs that a file may declare and not show: names, and a margin for each, are allocated on its word alone.
+/// Features or outputs that a file may declare and not show: names, and a margin for each, are allocated on its word
+/// alone.
 const UNSEEN: usize = 1 << 20;
 
 /// Reads a model in JSON.
 ///
 /// # Errors
-/// [`Error::Content`] when the bytes contradict the format or themselves; [`Error::Unsupported`] for XGBoost's old binary format,
-/// the booster `gblinear` and unknown objectives.
+/// [`Error::Content`] when the bytes contradict the format or themselves; [`Error::Unsupported`] for XGBoost's old
+/// binary format, the booster `gblinear` and unknown objectives.
 pub fn read_json(bytes: &[u8]) -> Result<Ensemble> {
     let text = bytes.trim_ascii_start();
     refuse_legacy(text)?;
@@ -60,8 +61,9 @@ pub fn read_ubj(bytes: &[u8]) -> Result<Ensemble> {
     assemble(ubj::read(bytes)?, bytes.len(), Format::XgboostUbj)
 }
 
-/// The binary format that was the only one before 1.0 and is gone since 3.1. It begins with `binf`, with `bs64` when it was
-/// made text, and before 0.7 with `base_score` itself, after which follow numbers of 32 bits.
+/// The binary format from before JSON, which XGBoost lost with 3.1. It begins with `binf`, with `bs64` when it was made
+/// text, and in its oldest form with `base_score` itself; numbers of 32 bits follow, so there are bytes of 0 among the
+/// first.
 fn refuse_legacy(bytes: &[u8]) -> Result<()> {
     let bare = bytes.first().is_some_and(|first| *first != b'{') && bytes.iter().take(64).any(|byte| *byte == 0);
     if bare || bytes.starts_with(b"binf") || bytes.starts_with(b"bs64") {
@@ -114,11 +116,16 @@ fn assemble(file: File, bytes: usize, format: Format) -> Result<Ensemble> {
         let place = Place { width, output, weight };
         trees.push(trees::convert(&file, &place, &mut budget).map_err(|error| in_tree(index, error))?);
     }
-    let columns =
-        categories::columns(feature_names, &feature_types, cats.as_ref(), &trees::categorical(&trees, features))?;
+    let columns = categories::columns(
+        &version,
+        feature_names,
+        &feature_types,
+        cats.as_ref(),
+        &trees::categorical(&trees, features),
+    )?;
     let mut output =
         Output::sum(width, if width > 1 && found.task == Task::Binary { Task::Regression } else { found.task });
-    output.start = start(&learner_model_param, found, width)?;
+    output.start = start(&learner_model_param, found, width, count == 0)?;
     output.link = found.link;
     let ensemble = Ensemble {
         columns,
@@ -154,21 +161,25 @@ fn find_objective(entries: &BTreeMap<String, Entry>) -> Result<&'static Objectiv
         return Err(Error::content("`name` in `objective`", "none"));
     };
     objective::find(name).ok_or_else(|| {
-        let instead = "set an objective of the same link before saving: `booster.set_param({\"objective\": \"reg:squarederror\"})` answers margins";
+        let instead = "train with one of XGBoost 3.2's objectives";
         Error::unsupported(format!("XGBoost's objective `{name}`"), instead)
     })
 }
 
 /// The margins that trees are added to.
-fn start(parameters: &Parameters, objective: &Objective, width: usize) -> Result<Vec<f64>> {
+fn start(parameters: &Parameters, objective: &Objective, width: usize, no_trees: bool) -> Result<Vec<f64>> {
     let Some(Text(text)) = parameters.get("base_score") else {
         return Err(Error::content("`base_score` in `learner_model_param`", "none"));
     };
-    let list = text.trim().strip_prefix('[').and_then(|list| list.strip_suffix(']')).unwrap_or(text);
+    let brackets = text.trim().strip_prefix('[').and_then(|list| list.strip_suffix(']'));
+    let list = brackets.unwrap_or(text);
+    // Since 3.1 a model that was never trained takes the default `base_score` for its margin (`Learner::NeedFit`).
+    let to_find = parameters.get("boost_from_average").is_some_and(|Text(found)| found != "0");
+    let base = if brackets.is_some() && no_trees && to_find { Base::Margin } else { objective.base };
     let wrong = || Error::content(format!("1 or {width} numbers as `base_score`"), text);
     let scores = list.split(',').map(|score| f32::from_str(score.trim()));
     let scores = scores.collect::<std::result::Result<Vec<_>, _>>().map_err(|_| wrong())?;
-    let margin = |score: &f32| f64::from(objective.base.margin(*score));
+    let margin = |score: &f32| f64::from(base.margin(*score));
     match scores.as_slice() {
         [score] => Ok(vec![margin(score); width]),
         scores if scores.len() == width => Ok(scores.iter().map(margin).collect()),

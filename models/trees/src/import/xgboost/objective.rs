@@ -1,4 +1,5 @@
-//! What each objective makes of margins and of `base_score` (`src/objective/` of XGBoost: `PredTransform`, `ProbToMargin`).
+//! What each objective makes of margins and of `base_score` (`src/objective/` of XGBoost: `PredTransform`,
+//! `ProbToMargin`).
 
 use crate::ensemble::{Link, Task};
 
@@ -31,8 +32,8 @@ pub(crate) enum Base {
 }
 
 impl Base {
-    /// The margin that trees are added to, with the engine's own steps in f32. A mean of 0, as XGBoost 3 writes when all labels
-    /// are 0, gives -∞, and the engine answers so.
+    /// The margin that trees are added to, with the engine's own steps in f32. A mean of 0, as XGBoost 3 writes when
+    /// all labels are 0, gives -∞, and the engine answers so.
     pub(crate) fn margin(self, base_score: f32) -> f32 {
         match self {
             Self::Margin => base_score,
@@ -42,7 +43,16 @@ impl Base {
         }
     }
 
-    /// A `base_score` whose margin is this, to the bit; none when no 32-bit number is.
+    /// The `base_score` whose margin is 0.
+    pub(crate) const fn neutral(self) -> f32 {
+        match self {
+            Self::Margin => 0.0,
+            Self::Probability => 0.5,
+            Self::Mean => 1.0,
+        }
+    }
+
+    /// A `base_score` whose margin is exactly this; none when no 32-bit number is.
     pub(crate) fn score(self, margin: f32) -> Option<f32> {
         let near = match self {
             Self::Margin => return Some(margin),
@@ -51,7 +61,7 @@ impl Base {
         };
         // Exponential and logarithm are each rounded: the number that was meant is this one or beside it.
         let tried = [near, near.next_up(), near.next_down(), near.next_up().next_up(), near.next_down().next_down()];
-        let exact = |score: &f32| self.margin(*score).to_bits() == margin.to_bits();
+        let exact = |score: &f32| self.margin(*score) == margin;
         tried.into_iter().find(exact)
     }
 }

@@ -1,4 +1,5 @@
-//! What a file holds, in its own words: one set of types for JSON and UBJ. Of what XGBoost writes, that which answers need.
+//! What a file holds, in its own words: one set of types for JSON and UBJ. Of what XGBoost writes, that which answers
+//! need.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -69,7 +70,8 @@ pub(super) struct Cats {
     pub(super) enc: Vec<Names>,
 }
 
-/// A feature's categories: strings when there are offsets, else whole numbers. Features without categories have neither.
+/// A feature's categories: strings when there are offsets, else whole numbers. Features without categories have
+/// neither.
 #[derive(Deserialize)]
 pub(super) struct Names {
     pub(super) offsets: Option<Vec<i32>>,
@@ -88,7 +90,7 @@ pub(super) struct TreeFile {
     /// Thresholds; at leaves of one number, that number.
     pub(super) split_conditions: Vec<Float>,
     pub(super) default_left: Vec<Flag>,
-    /// Whether a split is by category. Since 1.3.
+    /// Whether a split is by category; absent in files from before there were such splits.
     #[serde(default)]
     pub(super) split_type: Vec<Flag>,
     #[serde(default)]
@@ -101,14 +103,22 @@ pub(super) struct TreeFile {
     pub(super) categories_sizes: Vec<i64>,
     #[serde(default)]
     pub(super) sum_hessian: Vec<Float>,
-    /// Vector leaves before 3.1: as many numbers as outputs for each node.
+    /// Vector leaves as 2.1 writes them: as many numbers as outputs for each node.
     #[serde(default)]
     pub(super) base_weights: Vec<Float>,
-    /// Vector leaves since 3.1: as many numbers as outputs for each leaf, whose number is its entry in `right_children`.
+    /// Vector leaves as 3.2 writes them: as many numbers as outputs for each leaf, whose number is its entry in
+    /// `right_children`.
     pub(super) leaf_weights: Option<Vec<Float>>,
 }
 
-/// A 32-bit number; [`json`](super::json) turns JSON's missing `NaN` and `Infinity` into strings.
+/// Stands for NaN, which JSON does not have; see [`json`](super::json).
+pub(super) const NAN: u64 = u64::MAX;
+/// Stands for infinity.
+pub(super) const INFINITY: u64 = u64::MAX - 1;
+/// Stands for minus infinity.
+pub(super) const MINUS_INFINITY: i64 = i64::MIN;
+
+/// A 32-bit number.
 #[derive(Clone, Copy)]
 pub(super) struct Float(pub(super) f32);
 
@@ -127,20 +137,15 @@ impl<'de> Deserialize<'de> for Float {
             }
 
             fn visit_i64<E>(self, value: i64) -> Result<Float, E> {
-                Ok(Float(value as f32))
+                Ok(Float(if value == MINUS_INFINITY { f32::NEG_INFINITY } else { value as f32 }))
             }
 
             fn visit_u64<E>(self, value: u64) -> Result<Float, E> {
-                Ok(Float(value as f32))
-            }
-
-            fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<Float, E> {
-                match value {
-                    "NaN" => Ok(Float(f32::NAN)),
-                    "Infinity" => Ok(Float(f32::INFINITY)),
-                    "-Infinity" => Ok(Float(f32::NEG_INFINITY)),
-                    other => Err(E::invalid_value(serde::de::Unexpected::Str(other), &self)),
-                }
+                Ok(Float(match value {
+                    NAN => f32::NAN,
+                    INFINITY => f32::INFINITY,
+                    value => value as f32,
+                }))
             }
         }
         // With `float_roundtrip`, asking for an f32 is what makes serde_json round but once.
@@ -148,7 +153,7 @@ impl<'de> Deserialize<'de> for Float {
     }
 }
 
-/// Yes or no, as a boolean (before 1.6) or a number.
+/// Yes or no, as a number or (in old files) as a boolean.
 #[derive(Clone, Copy)]
 pub(super) struct Flag(pub(super) bool);
 

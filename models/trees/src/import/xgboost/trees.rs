@@ -19,8 +19,8 @@ pub(super) struct Place {
     pub(super) weight: Option<f32>,
 }
 
-/// Words that category sets may take, in all. A single code can ask for 2^24 bits, so the file's size has to say how many
-/// there may be: what a file of real splits takes is far below 64 times its own size.
+/// Words that category sets may take, in all. A single code can ask for 2^24 bits, so the file's size has to say how
+/// many there may be: what a file of real splits takes is far below 64 times its own size.
 pub(super) struct Budget(usize);
 
 impl Budget {
@@ -92,30 +92,33 @@ pub(super) fn convert(file: &TreeFile, place: &Place, budget: &mut Budget) -> Re
         Ok(if by_category(place) { Linked::Split { left: right, right: left } } else { Linked::Split { left, right } })
     })?;
 
-    let mut nodes = Vec::with_capacity(order.len());
-    let mut leaves = 0;
-    for (place, right) in &order {
-        let Some(right) = *right else {
-            nodes.push(Node::Leaf(leaves));
-            leaves += 1;
-            continue;
-        };
-        let feature = split_indices[*place];
+    let split = |place: usize, right: u32| {
+        let feature = split_indices[place];
         let feature =
             u32::try_from(feature).map_err(|_| Error::content(format!("a feature at node {place}"), feature))?;
-        let Flag(default_left) = default_left[*place];
-        let (test, missing_left) = if by_category(*place) {
-            let set = set_of[*place].ok_or_else(|| Error::content(format!("categories of node {place}"), "none"))?;
+        let Flag(default_left) = default_left[place];
+        let (test, missing_left) = if by_category(place) {
+            let set = set_of[place].ok_or_else(|| Error::content(format!("categories of node {place}"), "none"))?;
             (Test::In(set), !default_left)
         } else {
-            let Float(threshold) = split_conditions[*place];
+            let Float(threshold) = split_conditions[place];
             if threshold.is_nan() {
                 return Err(Error::content(format!("a number in `split_conditions` of node {place}"), "NaN"));
             }
             (Test::Below(f64::from(threshold)), default_left)
         };
         let missing = if missing_left { Missing::Left } else { Missing::Right };
-        nodes.push(Node::Split(Split { feature, test, missing, right }));
+        Ok(Split { feature, test, missing, right })
+    };
+    let mut nodes = Vec::with_capacity(order.len());
+    let mut leaves = 0;
+    for (place, right) in &order {
+        if let Some(right) = right {
+            nodes.push(Node::Split(split(*place, *right)?));
+        } else {
+            nodes.push(Node::Leaf(leaves));
+            leaves += 1;
+        }
     }
     let leaf_places = order.iter().map(|(place, _)| *place).filter(|place| is_leaf(*place));
     let covers = if sum_hessian.is_empty() {
@@ -145,7 +148,15 @@ fn leaf_values(file: &TreeFile, place: &Place, leaves: impl Iterator<Item = usiz
         return Err(Error::unsupported("booster `dart` with vector leaves", instead));
     }
     let mut values = Vec::new();
+    // Leaves that share a vector would make more of a file than it holds.
+    let mut left = file.leaf_weights.as_ref().map_or(usize::MAX, Vec::len);
     for leaf in leaves {
+        left = left.checked_sub(size).ok_or_else(|| {
+            Error::content(
+                format!("{size} numbers in `leaf_weights` for each leaf"),
+                format!("none for leaf node {leaf}"),
+            )
+        })?;
         let (field, weights, row) = match &file.leaf_weights {
             Some(weights) => ("leaf_weights", weights, usize::try_from(file.right_children[leaf]).ok()),
             None => ("base_weights", &file.base_weights, Some(leaf)),
@@ -165,7 +176,8 @@ fn leaf_values(file: &TreeFile, place: &Place, leaves: impl Iterator<Item = usiz
 
 /// The tree's category sets, and by node which of them it has.
 fn category_sets(file: &TreeFile, count: usize, budget: &mut Budget) -> Result<(Vec<CategorySet>, Vec<Option<u32>>)> {
-    let TreeFile { categories, categories_nodes, categories_segments, categories_sizes, .. } = file;
+    let (categories, categories_nodes) = (&file.categories, &file.categories_nodes);
+    let (categories_segments, categories_sizes) = (&file.categories_segments, &file.categories_sizes);
     if categories_nodes.is_empty() {
         return Ok((Vec::new(), vec![None; count]));
     }

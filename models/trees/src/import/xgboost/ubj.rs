@@ -1,7 +1,7 @@
 //! The binary form: Universal Binary JSON, draft 12, with the unsigned types of `BJData` that XGBoost adds; big-endian.
 //!
-//! A `serde` deserializer, so that both forms share one schema. An array's declared length is held against the bytes that are
-//! there before it is believed.
+//! A `serde` deserializer, so that both forms share one schema. An array's declared length is held against the bytes
+//! that are there before it is believed.
 
 use std::fmt;
 
