@@ -8,6 +8,7 @@ mod perf_analyzer;
 mod serve;
 mod servers;
 mod statistics;
+mod trees;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -25,12 +26,15 @@ enum Command {
     PerfAnalyzer(perf_analyzer::Arguments),
     /// The figures of the request path, against handlers written by hand, other servers, and itself.
     Serve(serve::Arguments),
+    /// Tree models on the CPU, against LightGBM, XGBoost, lleaves and ONNX Runtime.
+    Trees(trees::Arguments),
 }
 
 fn main() -> Result<()> {
     match Cli::parse().command {
         Command::PerfAnalyzer(arguments) => perf_analyzer::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
+        Command::Trees(arguments) => trees::run(&arguments),
     }
 }
 

@@ -43,7 +43,7 @@ pub(crate) fn start(options: &Options<'_>) -> Result<Running> {
         let weights = home.path().join("weights.safetensors");
         net.write(&weights)?;
         let mut import = ours(Command::new(&binary));
-        import.arg("import").arg(&weights).args(["--kind", "mlp", "--name", net.name]);
+        import.arg("import").arg(&weights).args(["--format", "mlp", "--name", net.name]);
         let imported = import.output().with_context(|| format!("cannot run {}", binary.display()))?;
         if !imported.status.success() {
             bail!("import failed: {}", String::from_utf8_lossy(&imported.stderr).trim());

@@ -1,0 +1,170 @@
+"""Makes tree models and times the engines that people answer them with.
+
+Usage: python trees_peers.py FOLDER. Reads one JSON request a line from standard input and answers each with one line of JSON:
+  {"model": {"name": "a", "trees": 500, "leaves": 31, "depth": -1, "features": 28, "rows": 60000}}
+      -> {"model": "a", "seconds": …}: trains it with LightGBM on a seeded function (num_leaves, max_depth; min_data_in_leaf 5
+         where depth is bounded, so that trees are full) and with XGBoost on the same function (max_depth 6, or the depth),
+         writes FOLDER/a.lgb.txt, FOLDER/a.xgb.json, FOLDER/a.rows.npy (float32, C order) and FOLDER/a.lgb.npy, the answers
+  {"time": "lightgbm", "model": "a", "batch": 16, "threads": 1, "seconds": 0.2}
+      -> {"seconds": median seconds of a call, "overhead": median seconds of a call of the same kind on a model of one split}
+Engines: lightgbm, xgboost, lleaves, onnxruntime (of the LightGBM model). An engine that cannot say something answers
+{"error": …}. LightGBM and lleaves are called through their C functions; what Python and ctypes add to each engine is in the
+overhead, which whoever compares may take away.
+"""
+import ctypes
+import json
+import os
+import sys
+import time
+
+import lightgbm
+import numpy as np
+import xgboost
+
+folder = sys.argv[1]
+os.makedirs(folder, exist_ok=True)
+models = {}
+
+
+def table(features, rows):
+    rng = np.random.default_rng(7)
+    x = rng.standard_normal((rows, features)).astype("f4")
+    w = rng.standard_normal(features)
+    y = np.tanh(x @ w / 3) + np.sin(3 * x[:, 0]) * x[:, 1] + 0.3 * rng.standard_normal(rows)
+    return x, y
+
+
+def make(name, trees, leaves, depth, features, rows):
+    x, y = table(features, rows)
+    text, rows_file = f"{folder}/{name}.lgb.txt", f"{folder}/{name}.rows.npy"
+    if not os.path.exists(rows_file):
+        settings = dict(objective="regression", num_leaves=leaves, max_depth=depth, learning_rate=0.05, verbose=-1, num_threads=2)
+        if depth > 0:
+            settings["min_data_in_leaf"] = 5
+        booster = lightgbm.train(settings, lightgbm.Dataset(x, y), trees)
+        booster.save_model(text)
+        np.save(f"{folder}/{name}.lgb.npy", booster.predict(x))
+        # More than 8 levels of XGBoost's take minutes here, and have as many leaves as LightGBM's.
+        other = xgboost.train(dict(max_depth=depth if 0 < depth else 6, eta=0.05, nthread=2), xgboost.DMatrix(x, y), trees)
+        other.save_model(f"{folder}/{name}.xgb.json")
+        np.save(rows_file, x)
+    models[name] = dict(text=text, xgb=f"{folder}/{name}.xgb.json", x=x, features=features, engines={})
+
+
+class Lightgbm:
+    """The C interface, with the fast path for single rows."""
+
+    def __init__(self, model):
+        self.booster = lightgbm.Booster(model_file=model["text"])
+        self.lib = lightgbm.basic._LIB
+        self.fast = ctypes.c_void_p()
+        self.lib.LGBM_BoosterPredictForMatSingleRowFastInit(
+            self.booster._handle, 0, 0, -1, 0, model["features"], b"num_threads=1", ctypes.byref(self.fast))
+        self.length = ctypes.c_int64()
+
+    def call(self, rows, threads):
+        out = np.empty(len(rows))
+        data, result = rows.ctypes.data_as(ctypes.c_void_p), out.ctypes.data_as(ctypes.POINTER(ctypes.c_double))
+        if len(rows) == 1:
+            call, handle, length = self.lib.LGBM_BoosterPredictForMatSingleRowFast, self.fast, ctypes.byref(self.length)
+            return lambda: call(handle, data, ctypes.byref(self.length), result)
+        call, handle = self.lib.LGBM_BoosterPredictForMat, self.booster._handle
+        settings = f"num_threads={threads}".encode()
+        count, width = ctypes.c_int32(len(rows)), ctypes.c_int32(rows.shape[1])
+        return lambda: call(handle, data, 0, count, width, 1, 0, 0, -1, settings, ctypes.byref(self.length), result)
+
+
+class Xgboost:
+    def __init__(self, model):
+        self.booster = xgboost.Booster(model_file=model["xgb"])
+
+    def call(self, rows, threads):
+        self.booster.set_param({"nthread": threads})
+        return lambda: self.booster.inplace_predict(rows)
+
+
+class Lleaves:
+    def __init__(self, model):
+        import lleaves
+
+        self.model = lleaves.Model(model_file=model["text"])
+        self.model.compile()
+
+    def call(self, rows, threads):
+        rows = rows.astype("f8")
+        if threads > 1:
+            # It slices the rows over its own threads.
+            return lambda: self.model.predict(rows, n_jobs=threads)
+        out = np.empty(len(rows))
+        function, count = self.model._c_entry_func, len(rows)
+        data = rows.ctypes.data_as(ctypes.POINTER(ctypes.c_double))
+        result = out.ctypes.data_as(ctypes.POINTER(ctypes.c_double))
+        return lambda: function(data, result, 0, count)
+
+
+class Onnxruntime:
+    def __init__(self, model):
+        import onnxmltools
+        import onnxruntime
+        from onnxmltools.convert.common.data_types import FloatTensorType
+
+        booster = lightgbm.Booster(model_file=model["text"])
+        converted = onnxmltools.convert_lightgbm(booster, initial_types=[("x", FloatTensorType([None, model["features"]]))])
+        self.sessions = {}
+        for threads in (1, 2):
+            options = onnxruntime.SessionOptions()
+            options.intra_op_num_threads = threads
+            self.sessions[threads] = onnxruntime.InferenceSession(
+                converted.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+    def call(self, rows, threads):
+        session = self.sessions[threads]
+        return lambda: session.run(None, {"x": rows})
+
+
+ENGINES = dict(lightgbm=Lightgbm, xgboost=Xgboost, lleaves=Lleaves, onnxruntime=Onnxruntime)
+
+
+def engine(name, model):
+    engines = models[model]["engines"]
+    if name not in engines:
+        engines[name] = ENGINES[name](models[model])
+    return engines[name]
+
+
+def seconds(call, limit):
+    call()
+    times, end = [], time.perf_counter() + limit
+    while time.perf_counter() < end or len(times) < 3:
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return float(np.median(times))
+
+
+def overhead(name, features, limit):
+    """A call on a model of one split, one row, one thread: what is not the trees."""
+    small = f"one_split_{features}"
+    if small not in models:
+        make(small, 1, 2, -1, features, 2000)
+    return seconds(engine(name, small).call(models[small]["x"][:1], 1), limit)
+
+
+def answer(request):
+    if "time" in request:
+        name, model, batch, threads = (request[key] for key in ("time", "model", "batch", "threads"))
+        rows = np.ascontiguousarray(np.resize(models[model]["x"], (batch, models[model]["features"])))
+        call = engine(name, model).call(rows, threads)
+        took = seconds(call, request["seconds"])
+        return dict(seconds=took, overhead=overhead(name, models[model]["features"], 0.02))
+    started = time.perf_counter()
+    make(**request["model"])
+    return dict(model=request["model"]["name"], seconds=time.perf_counter() - started)
+
+
+for line in sys.stdin:
+    try:
+        answered = answer(json.loads(line))
+    except Exception as error:
+        answered = dict(error=f"{type(error).__name__}: {error}")
+    print(json.dumps(answered), flush=True)

@@ -1,0 +1,150 @@
+//! Tree models answered by us and by the engines that people use, call beside call.
+//!
+//! Every figure is the median, over interleaved pairs, of their seconds over ours, and a peer's own call overhead (Python,
+//! ctypes) is taken away from its seconds while ours are taken whole. The fastest peer of a batch is the one with the
+//! smallest median.
+
+mod ours;
+mod peers;
+mod report;
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Result, ensure};
+use clap::Args;
+
+use self::{
+    ours::Ours,
+    peers::{ENGINES, Peers, Shape},
+    report::{Cell, Report},
+};
+use crate::{say, statistics::median};
+
+/// Settings of a run.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// Interleaved pairs a figure
+    #[arg(long, default_value_t = 10)]
+    pairs: usize,
+    /// Seconds each engine is called in a pair
+    #[arg(long, default_value_t = 0.2)]
+    seconds: f64,
+    /// The grid of shapes as well: trees {16, 128, 1024} × depth {2, 4, 8, 12} × features {8, 32, 128} × batch {1, 16, 128, 1024,
+    /// 65536}, three pairs a cell
+    #[arg(long)]
+    grid: bool,
+    /// Keeps the models here, so that another run need not train them
+    #[arg(long, value_name = "FOLDER")]
+    models: Option<PathBuf>,
+    /// Writes trees.json and trees.md here
+    #[arg(long, value_name = "FOLDER")]
+    out: Option<PathBuf>,
+}
+
+/// The model of the figures, and what they must reach at each batch.
+const FIGURES: [(usize, f64); 5] = [(1, 1.5), (16, 2.0), (256, 4.0), (4096, 4.0), (60_000, 4.0)];
+const GRID_BATCHES: [usize; 5] = [1, 16, 128, 1024, 65_536];
+const GRID_PAIRS: usize = 3;
+/// From this batch on, two threads; below, one.
+const PARALLEL_FROM: usize = 17;
+
+/// Runs the benchmark.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    ensure!(arguments.pairs > 0, "expected at least one pair");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let kept = tempfile::TempDir::new()?;
+    let folder = arguments.models.clone().unwrap_or_else(|| kept.path().to_owned());
+    fs_err::create_dir_all(&folder)?;
+    let mut peers = Peers::start(&root.join("peers"), &folder)?;
+    let out = arguments.out.clone().unwrap_or_else(|| root.join("results"));
+    let mut report = Report::new(&out)?;
+
+    let shape = Shape { name: "t500".to_owned(), trees: 500, leaves: 31, depth: -1, features: 28, rows: 60_000 };
+    let mut ours = opened(&mut peers, &folder, &shape)?;
+    report.model(&shape, ours.choice());
+    for (batch, mark) in FIGURES {
+        let cell = measured(&mut peers, &mut ours, &shape, batch, arguments.pairs, arguments.seconds)?;
+        report.figure(cell, mark)?;
+    }
+    if arguments.grid {
+        for shape in grid() {
+            let mut ours = opened(&mut peers, &folder, &shape)?;
+            for batch in GRID_BATCHES {
+                let cell = measured(&mut peers, &mut ours, &shape, batch, GRID_PAIRS, arguments.seconds / 4.0)?;
+                report.grid(cell)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn grid() -> impl Iterator<Item = Shape> {
+    let sizes = [8, 32, 128].into_iter().flat_map(|features| [2, 4, 8, 12].map(|depth| (features, depth)));
+    sizes.flat_map(|(features, depth)| {
+        [16, 128, 1024].map(|trees| Shape {
+            name: format!("g{trees}x{depth}x{features}"),
+            trees,
+            leaves: 1 << depth,
+            depth,
+            features,
+            rows: 60_000,
+        })
+    })
+}
+
+fn opened(peers: &mut Peers, folder: &Path, shape: &Shape) -> Result<Ours> {
+    say(&format!(
+        "{}: {} trees of up to {} leaves, {} features",
+        shape.name, shape.trees, shape.leaves, shape.features
+    ));
+    peers.make(shape)?;
+    Ours::open(folder, &shape.name)
+}
+
+/// One batch size by all engines, by turns.
+fn measured(
+    peers: &mut Peers,
+    ours: &mut Ours,
+    shape: &Shape,
+    batch: usize,
+    pairs: usize,
+    seconds: f64,
+) -> Result<Cell> {
+    let threads = if batch < PARALLEL_FROM { 1 } else { 2 };
+    let mut own = Vec::new();
+    let mut theirs: Vec<(&str, Vec<f64>)> = ENGINES.map(|engine| (engine, Vec::new())).to_vec();
+    let mut failed = Vec::new();
+    for _ in 0..pairs {
+        own.push(ours.time(batch, Duration::from_secs_f64(seconds))?);
+        for (engine, times) in &mut theirs {
+            if failed.iter().any(|(name, _reason)| name == engine) {
+                continue;
+            }
+            match peers.time(engine, &shape.name, batch, threads, seconds) {
+                Ok(timed) => times.push(timed.own()),
+                Err(error) => failed.push(((*engine).to_owned(), format!("{error:#}"))),
+            }
+        }
+    }
+    theirs.retain(|(_engine, times)| times.len() == pairs);
+    ensure!(!theirs.is_empty(), "no engine answered: {failed:?}");
+    let fastest = theirs.iter().min_by(|(_, a), (_, b)| median(a).median.total_cmp(&median(b).median));
+    let Some((engine, times)) = fastest else { unreachable!("there is at least one") };
+    let ratios: Vec<f64> = times.iter().zip(&own).map(|(theirs, own)| theirs / own).collect();
+    let cell = Cell {
+        model: shape.name.clone(),
+        batch,
+        threads,
+        pairs,
+        ratio: median(&ratios),
+        fastest: (*engine).to_owned(),
+        ours_us: median(&own).median * 1e6,
+        theirs_us: theirs.iter().map(|(engine, times)| ((*engine).to_owned(), median(times).median * 1e6)).collect(),
+        failed: failed.into_iter().collect(),
+    };
+    say(&format!("  {cell}"));
+    Ok(cell)
+}

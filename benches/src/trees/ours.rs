@@ -1,0 +1,73 @@
+//! The same calls of our own library.
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use trees::predict::{Predictor, Scratch};
+
+/// A model and its rows.
+pub(super) struct Ours {
+    predictor: Predictor,
+    rows: Vec<f32>,
+    features: usize,
+    scratch: Scratch,
+    out: Vec<f64>,
+}
+
+impl Ours {
+    /// Reads what the peers' script wrote, and checks that every row gives the bits that LightGBM gives.
+    pub(super) fn open(folder: &Path, model: &str) -> Result<Self> {
+        let bytes = fs_err::read(folder.join(format!("{model}.lgb.txt")))?;
+        let predictor = Predictor::new(trees::import::read(&bytes)?)?;
+        let features = predictor.ensemble().features.len();
+        let rows = numbers::<4>(&fs_err::read(folder.join(format!("{model}.rows.npy")))?)?;
+        let rows: Vec<f32> = rows.into_iter().map(f32::from_le_bytes).collect();
+        let expected = numbers::<8>(&fs_err::read(folder.join(format!("{model}.lgb.npy")))?)?;
+        let count = rows.len() / features;
+        let mut ours = Self { predictor, rows, features, scratch: Scratch::default(), out: vec![0.0; count] };
+        ours.run(count)?;
+        let same = ours.out.iter().zip(&expected).all(|(got, expected)| got.to_le_bytes() == *expected);
+        ensure!(same && expected.len() == count, "{model}: our answers are not LightGBM's to the last bit");
+        Ok(ours)
+    }
+
+    /// What it answers by.
+    pub(super) fn choice(&self) -> &trees::predict::Choice {
+        self.predictor.choice()
+    }
+
+    /// The median seconds of a call on the first `batch` rows, over `limit`.
+    pub(super) fn time(&mut self, batch: usize, limit: Duration) -> Result<f64> {
+        self.run(batch)?;
+        let (began, mut times) = (Instant::now(), Vec::new());
+        while began.elapsed() < limit || times.len() < 3 {
+            let start = Instant::now();
+            self.run(batch)?;
+            times.push(start.elapsed().as_secs_f64());
+        }
+        times.sort_by(f64::total_cmp);
+        Ok(times[times.len() / 2])
+    }
+
+    fn run(&mut self, batch: usize) -> Result<()> {
+        // A batch may be larger than the table: then its rows come again, as in the peers' script.
+        while self.rows.len() < batch * self.features {
+            self.rows.extend_from_within(..);
+        }
+        self.out.resize(self.out.len().max(batch), 0.0);
+        let rows = &self.rows[..batch * self.features];
+        self.predictor.margins(rows, &mut self.scratch, &mut self.out[..batch])?;
+        Ok(())
+    }
+}
+
+/// The numbers of a .npy file, `N` bytes each.
+fn numbers<const N: usize>(bytes: &[u8]) -> Result<Vec<[u8; N]>> {
+    let length = bytes.get(8..10).context("expected a .npy file")?;
+    let begin = 10 + usize::from(u16::from_le_bytes([length[0], length[1]]));
+    let numbers = bytes.get(begin..).context("expected numbers behind the header")?;
+    Ok(numbers.as_chunks::<N>().0.to_vec())
+}

@@ -1,0 +1,130 @@
+//! The engines that people answer tree models with, in a process of their own: `benches/peers/trees.sh`.
+
+use std::{
+    io::{BufRead, BufReader, Write},
+    path::Path,
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+};
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+
+/// Names of the engines, as the script knows them.
+pub(super) const ENGINES: [&str; 4] = ["lightgbm", "xgboost", "lleaves", "onnxruntime"];
+
+/// A model to be made, by LightGBM and by XGBoost, of one seeded function.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Shape {
+    pub(super) name: String,
+    pub(super) trees: usize,
+    pub(super) leaves: usize,
+    /// Least number of levels allowed; -1 for no limit.
+    pub(super) depth: i32,
+    pub(super) features: usize,
+    /// Rows that it is trained on.
+    pub(super) rows: usize,
+}
+
+/// A call to be timed.
+#[derive(Serialize)]
+struct Call<'a> {
+    time: &'a str,
+    model: &'a str,
+    batch: usize,
+    threads: usize,
+    seconds: f64,
+}
+
+#[derive(Serialize)]
+struct Make<'a> {
+    model: &'a Shape,
+}
+
+/// What a call took.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(super) struct Timed {
+    seconds: f64,
+    /// The same for a model of one split and one row: what is the language's and not the engine's.
+    overhead: f64,
+}
+
+impl Timed {
+    /// Seconds that the engine itself took.
+    pub(super) fn own(self) -> f64 {
+        (self.seconds - self.overhead).max(0.0)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Answer<T> {
+    Good(T),
+    Bad { error: String },
+}
+
+#[derive(Deserialize)]
+struct Made {
+    #[serde(rename = "model")]
+    _model: String,
+}
+
+/// The running script.
+pub(super) struct Peers {
+    child: Child,
+    requests: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Peers {
+    /// Starts it; it keeps its models in `folder`.
+    pub(super) fn start(scripts: &Path, folder: &Path) -> Result<Self> {
+        let mut command = Command::new(scripts.join("trees.sh"));
+        command.arg(folder).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().context("cannot start trees.sh")?;
+        let requests = child.stdin.take().context("trees.sh takes no input")?;
+        let answers = BufReader::new(child.stdout.take().context("trees.sh has no output")?);
+        Ok(Self { child, requests, answers })
+    }
+
+    /// Makes a model, unless its files are there.
+    pub(super) fn make(&mut self, shape: &Shape) -> Result<()> {
+        self.ask::<Made>(&Make { model: shape }).map(|_made| ())
+    }
+
+    /// Times an engine on the first `batch` rows of a model.
+    pub(super) fn time(
+        &mut self,
+        engine: &str,
+        model: &str,
+        batch: usize,
+        threads: usize,
+        seconds: f64,
+    ) -> Result<Timed> {
+        self.ask(&Call { time: engine, model, batch, threads, seconds })
+    }
+
+    fn ask<T: serde::de::DeserializeOwned>(&mut self, request: &impl Serialize) -> Result<T> {
+        let mut line = serde_json::to_string(request)?;
+        line.push('\n');
+        self.requests.write_all(line.as_bytes()).context("trees.sh ended")?;
+        let mut answer = String::new();
+        // Libraries print warnings of their own.
+        while !answer.starts_with('{') {
+            answer.clear();
+            if self.answers.read_line(&mut answer)? == 0 {
+                bail!("trees.sh ended; what it said is above");
+            }
+        }
+        match serde_json::from_str(&answer)? {
+            Answer::Good(good) => Ok(good),
+            Answer::Bad { error } => bail!("{error}"),
+        }
+    }
+}
+
+impl Drop for Peers {
+    fn drop(&mut self) {
+        let _gone = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}

@@ -1,0 +1,163 @@
+//! The figures: JSON for programs, Markdown for people, both written anew behind every cell.
+
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Write as _},
+    path::{Path, PathBuf},
+};
+
+use anyhow::Result;
+use serde::Serialize;
+use trees::predict::{Choice, Plan};
+
+use super::peers::Shape;
+use crate::{
+    machine::{self, Machine},
+    statistics::Median,
+};
+
+/// One batch size of one model.
+#[derive(Serialize)]
+pub(super) struct Cell {
+    pub(super) model: String,
+    pub(super) batch: usize,
+    pub(super) threads: usize,
+    pub(super) pairs: usize,
+    /// The fastest peer's seconds over ours.
+    pub(super) ratio: Median,
+    pub(super) fastest: String,
+    /// Microseconds of a call.
+    pub(super) ours_us: f64,
+    pub(super) theirs_us: BTreeMap<String, f64>,
+    /// Engines that could not answer, and why.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) failed: BTreeMap<String, String>,
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { model: _, batch, threads: _, pairs: _, ratio, fastest, ours_us, theirs_us, failed: _ } = self;
+        let Median { median, low, high } = ratio;
+        write!(f, "batch {batch}: {median:.2} [{low:.2}, {high:.2}] times {fastest} (ours {}", micros(*ours_us))?;
+        theirs_us.iter().try_for_each(|(engine, us)| write!(f, ", {engine} {}", micros(*us)))?;
+        f.write_str(")")
+    }
+}
+
+/// A figure with its mark.
+#[derive(Serialize)]
+struct Figure {
+    at_least: f64,
+    reached: bool,
+    #[serde(flatten)]
+    cell: Cell,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    what: &'static str,
+    machine: &'a Machine,
+    ways: &'a [Plan],
+    figures: &'a [Figure],
+    grid: &'a [Cell],
+}
+
+const WHAT: &str = "Tree models on the CPU, library call beside library call, a peer's measured call overhead taken away. The model \
+                    is LightGBM's (LightGBM, lleaves, ONNX Runtime and we answer the same one, we to the last bit); XGBoost has \
+                    one of the same number of trees on the same function. A ratio is the fastest peer's time over ours: the median over \
+                    interleaved pairs with its 95 % bootstrap interval";
+
+/// Figures as they come.
+pub(super) struct Report {
+    folder: PathBuf,
+    machine: Machine,
+    head: String,
+    ways: Vec<Plan>,
+    figures: Vec<Figure>,
+    grid: Vec<Cell>,
+}
+
+impl Report {
+    pub(super) fn new(folder: &Path) -> Result<Self> {
+        fs_err::create_dir_all(folder)?;
+        let machine = machine::describe()?;
+        let (ways, figures, grid) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(Self { folder: folder.to_owned(), machine, head: String::new(), ways, figures, grid })
+    }
+
+    /// Tells the model of the figures, and how we answer it.
+    pub(super) fn model(&mut self, shape: &Shape, choice: &Choice) {
+        let Shape { name: _, trees, leaves, depth: _, features, rows: _ } = shape;
+        self.head = format!("{trees} trees of {leaves} leaves, {features} features");
+        self.ways.clone_from(&choice.plans);
+    }
+
+    pub(super) fn figure(&mut self, cell: Cell, at_least: f64) -> Result<()> {
+        self.figures.push(Figure { at_least, reached: cell.ratio.median >= at_least, cell });
+        self.write()
+    }
+
+    pub(super) fn grid(&mut self, cell: Cell) -> Result<()> {
+        self.grid.push(cell);
+        self.write()
+    }
+
+    fn write(&self) -> Result<()> {
+        let Self { folder, machine, head: _, ways, figures, grid } = self;
+        let document = Document { what: WHAT, machine, ways, figures, grid };
+        fs_err::write(folder.join("trees.json"), serde_json::to_string_pretty(&document)? + "\n")?;
+        fs_err::write(folder.join("trees.md"), self.markdown()?)?;
+        Ok(())
+    }
+
+    fn markdown(&self) -> Result<String> {
+        let mut text = format!("# Tree models on the CPU\n\n{WHAT}.\n\n{}\n\n## {}\n\n", self.machine, self.head);
+        text.push_str("| batch | threads | ours | LightGBM | XGBoost | lleaves | ONNX Runtime | against the fastest | must reach |\n");
+        text.push_str("| --- | --- | --- | --- | --- | --- | --- | --- | --- |\n");
+        for Figure { at_least, reached, cell } in &self.figures {
+            let Cell { model: _, batch, threads, pairs: _, ratio, fastest: _, ours_us, theirs_us, failed: _ } = cell;
+            let theirs = |engine: &str| theirs_us.get(engine).map_or_else(|| "–".to_owned(), |us| micros(*us));
+            let Median { median, low, high } = ratio;
+            let told = if *reached { "reached" } else { "**missed**" };
+            writeln!(
+                text,
+                "| {batch} | {threads} | {} | {} | {} | {} | {} | {median:.2} [{low:.2}, {high:.2}] | {at_least} {told} |",
+                micros(*ours_us),
+                theirs("lightgbm"),
+                theirs("xgboost"),
+                theirs("lleaves"),
+                theirs("onnxruntime"),
+            )?;
+        }
+        let ways = self.ways.iter().map(|plan| {
+            let threads = if plan.parallel { ", on all threads" } else { "" };
+            format!("up to {} rows: {:?}{threads}", plan.rows, plan.way).to_lowercase()
+        });
+        writeln!(text, "\nThe ways that were measured to be the fastest: {}.", ways.collect::<Vec<_>>().join("; "))?;
+        if !self.grid.is_empty() {
+            let won = self.grid.iter().filter(|cell| cell.ratio.median > 1.0).count();
+            writeln!(text, "\n## The grid\n\nFaster than every peer in {won} of {} cells.\n", self.grid.len())?;
+            text.push_str(
+                "| trees × depth × features | batch | ours | fastest peer | ratio |\n| --- | --- | --- | --- | --- |\n",
+            );
+            for cell in &self.grid {
+                let theirs = cell.theirs_us.get(&cell.fastest).copied().unwrap_or_default();
+                let (name, ratio) = (cell.model.trim_start_matches('g').replace('x', " × "), cell.ratio.median);
+                let told = if ratio > 1.0 { format!("{ratio:.2}") } else { format!("**{ratio:.2}**") };
+                let (ours, theirs) = (micros(cell.ours_us), micros(theirs));
+                writeln!(text, "| {name} | {} | {ours} | {} {theirs} | {told} |", cell.batch, cell.fastest)?;
+            }
+        }
+        Ok(text)
+    }
+}
+
+fn micros(us: f64) -> String {
+    if us < 100.0 {
+        format!("{us:.2} µs")
+    } else if us < 100_000.0 {
+        format!("{us:.0} µs")
+    } else {
+        format!("{:.0} ms", us / 1000.0)
+    }
+}
