@@ -180,6 +180,8 @@ macro_rules! lane {
             for (table, row) in tables.iter_mut().zip(rows) {
                 *table = Table::new(row);
             }
+            // Sums of one output stay in registers: through memory, each addition would wait for the one before to be stored.
+            let mut one: Option<[S; R]> = if forest.width == 1 { <[S; R]>::try_from(&*sums).ok() } else { None };
             for group in &groups.groups {
                 let all = _mm512_set1_epi64(-1);
                 let mut words = [all; R];
@@ -200,11 +202,23 @@ macro_rules! lane {
                 for (leaves, words) in leaves.iter_mut().zip(words) {
                     store($zeros(words), leaves);
                 }
-                for (lane, tree) in forest.trees[group.trees.clone()].iter().enumerate() {
-                    for (leaves, sums) in leaves.iter().zip(sums.chunks_exact_mut(forest.width)) {
-                        forest.add(tree, leaves[lane] as usize, sums);
+                let trees = &forest.trees[group.trees.clone()];
+                if let Some(one) = &mut one {
+                    for (lane, tree) in trees.iter().enumerate() {
+                        for (sum, leaves) in one.iter_mut().zip(&leaves) {
+                            *sum = *sum + forest.values[tree.values + leaves[lane] as usize];
+                        }
+                    }
+                } else {
+                    for (lane, tree) in trees.iter().enumerate() {
+                        for (leaves, sums) in leaves.iter().zip(sums.chunks_exact_mut(forest.width)) {
+                            forest.add(tree, leaves[lane] as usize, sums);
+                        }
                     }
                 }
+            }
+            if let Some(one) = one {
+                sums.copy_from_slice(&one);
             }
         }
 

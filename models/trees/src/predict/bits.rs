@@ -96,6 +96,11 @@ impl<W: Word> Groups<W> {
         }
         Some(Self { chunks, groups })
     }
+
+    /// Bytes held.
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(self.chunks.as_slice()) + size_of_val(self.groups.as_slice())
+    }
 }
 
 /// The leaves of each split's left subtree. Leaves are numbered from left to right, so they are those from its first one up

@@ -106,6 +106,13 @@ impl<S: Sums> Engine<S> {
         }
     }
 
+    /// Bytes held.
+    pub(super) fn bytes(&self) -> usize {
+        let words = self.narrow.as_ref().map_or(0, Groups::bytes) + self.wide.as_ref().map_or(0, Groups::bytes);
+        let masks = self.masks.iter().flatten().map(Steps::bytes).sum::<usize>();
+        self.forest.bytes() + words + masks + self.walk.bytes()
+    }
+
     /// The features' values that lie on the splits' thresholds, for rows that take all branches.
     pub(super) fn thresholds(&self) -> Vec<(usize, Vec<f64>)> {
         self.forest.codes.thresholds()

@@ -80,6 +80,11 @@ impl Steps {
         }
     }
 
+    /// Bytes held.
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(self.steps.as_slice())
+    }
+
     /// Masks that [`Steps::leaves`] needs.
     pub(super) fn masks(&self) -> usize {
         self.steps.len() + self.leaves

@@ -43,7 +43,7 @@ use crate::{Ensemble, Error, Result, ensemble::Precision};
 const PIECE: usize = 64;
 
 thread_local! {
-    /// For the pieces that a thread of the pool takes.
+    /// For the pieces that a thread of the pool takes, and for [`Predictor::margins_here`].
     static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
@@ -60,6 +60,16 @@ enum Laid {
     F64(Engine<f64>),
     /// What only the reference answers.
     Plain,
+}
+
+/// The vector instructions that are used on this machine.
+#[must_use]
+pub fn instructions() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    if avx512::Avx512::new().is_some() {
+        return "AVX-512";
+    }
+    "portable"
 }
 
 impl Predictor {
@@ -165,6 +175,24 @@ impl Predictor {
         Ok(())
     }
 
+    /// As [`Predictor::margins`], with memory that this thread keeps for all models.
+    ///
+    /// # Errors
+    /// As [`Predictor::margins`].
+    pub fn margins_here<T: Value>(&self, rows: &[T], out: &mut [f64]) -> Result<()> {
+        SCRATCH.with_borrow_mut(|scratch| self.margins(rows, scratch, out))
+    }
+
+    /// Bytes that the laid out trees take, beside the ensemble itself.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match &self.engine {
+            Laid::F32(engine) => engine.bytes(),
+            Laid::F64(engine) => engine.bytes(),
+            Laid::Plain => 0,
+        }
+    }
+
     fn check_rows<T>(&self, rows: &[T], out: &[f64]) -> Result<()> {
         let (features, width) = (self.ensemble.features.len(), self.ensemble.output.width);
         let count = out.len() / width;
@@ -188,6 +216,23 @@ impl Predictor {
                 }
             }
         }
+    }
+
+    /// `count` rows of columns whose values lie on the trees' own thresholds, each as likely as the others; the same rows each time.
+    #[must_use]
+    pub fn sample(&self, count: usize) -> Vec<f32> {
+        let columns = self.ensemble.columns.len();
+        let features = self.ensemble.features.len();
+        let drawn = tune::draw(self, count);
+        let mut rows = vec![0.0; count * columns];
+        for row in 0..count {
+            for (place, feature) in
+                self.ensemble.features.iter().enumerate().filter(|(_, feature)| feature.steps.is_empty())
+            {
+                rows[row * columns + feature.column as usize] = drawn[row * features + place];
+            }
+        }
+        rows
     }
 
     fn thresholds(&self) -> Vec<(usize, Vec<f64>)> {

@@ -101,7 +101,7 @@ fn fastest(mut run: impl FnMut()) -> Duration {
 }
 
 /// Rows whose values lie on thresholds, each as likely as the others, so that all branches are taken.
-fn draw(predictor: &Predictor, count: usize) -> Vec<f32> {
+pub(super) fn draw(predictor: &Predictor, count: usize) -> Vec<f32> {
     let features = predictor.ensemble().features.len();
     let thresholds = predictor.thresholds();
     let mut rows = vec![0.0; count * features];

@@ -106,6 +106,15 @@ impl Nodes {
         laid
     }
 
+    /// Bytes held.
+    pub(super) fn bytes(&self) -> usize {
+        let nodes = match &self.packed {
+            Packed::Narrow(nodes) => size_of_val(nodes.as_slice()),
+            Packed::Wide(nodes) => size_of_val(nodes.as_slice()),
+        };
+        nodes + size_of_val(self.leaves.as_slice()) + size_of_val(self.trees.as_slice())
+    }
+
     fn fill<N: Node>(&mut self, trees: &[Laid]) -> Vec<N> {
         let mut nodes: Vec<N> = Vec::new();
         for tree in trees {
