@@ -5,10 +5,12 @@ pub mod artifact;
 mod batches;
 pub mod device;
 mod error;
+mod host_replica;
 pub mod identity;
 pub mod import;
 pub mod neural;
 pub mod score;
 pub mod table;
+pub mod tree;
 
 pub use error::{Error, Result};

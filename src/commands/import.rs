@@ -1,6 +1,9 @@
 //! `emberline import`: what another tool made, as a registered version.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::Read,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
@@ -9,6 +12,7 @@ use engine::registry::check_name;
 use models::{
     identity::import_identity,
     neural::{ImportOptions, import_dense},
+    tree::{TreeFormat, TreeImport, import_trees},
 };
 use server::settings::StoreSettings;
 
@@ -17,22 +21,23 @@ use crate::{
     terminal::{bytes, print, print_json},
 };
 
-/// Register weights that another tool trained, or an identity.
+/// Register a model that another tool trained.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// For `mlp`, tensors W1, b1, W2, b2, …: W [inputs, outputs], y = x·W + b, ReLU between layers; .safetensors or .npz.
-    /// For `identity`, JSON: {"tensors": [{"name": "x", "datatype": "FP32", "shape": [-1, 4]}]}
+    /// A tree model of XGBoost, LightGBM, CatBoost, ONNX or treelite; or tensors W1, b1, W2, b2, … of a dense net (W [inputs,
+    /// outputs], y = x·W + b, ReLU between layers) in .safetensors or .npz; or for `identity`, JSON: {"tensors": [{"name": "x",
+    /// "datatype": "FP32", "shape": [-1, 4]}]}
     file: PathBuf,
     /// What the file holds
-    #[arg(long)]
-    kind: Kind,
+    #[arg(long, default_value = "auto")]
+    format: Format,
     /// Model name; a new version of it is made
     #[arg(long)]
     name: String,
-    /// Name of the net's input [default: x]
+    /// Name of a dense net's input [default: x]
     #[arg(long)]
     input: Option<String>,
-    /// Name of the net's output [default: y]
+    /// Name of a dense net's output [default: y]
     #[arg(long)]
     output: Option<String>,
     /// Who made it
@@ -45,18 +50,61 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-/// Kinds of models that can be imported.
+/// Formats of files that can be imported.
 #[derive(Clone, Copy, ValueEnum)]
-enum Kind {
+enum Format {
+    /// Told by the file's content.
+    Auto,
+    /// XGBoost's JSON.
+    XgboostJson,
+    /// XGBoost's universal binary JSON.
+    XgboostUbj,
+    /// LightGBM's text.
+    Lightgbm,
+    /// CatBoost's JSON.
+    Catboost,
+    /// ONNX with tree ensembles.
+    Onnx,
+    /// treelite's checkpoint, which scikit-learn's forests become.
+    Treelite,
     /// A dense net with ReLU between its layers.
     Mlp,
     /// A model that answers with its inputs, to test and measure the way of a request.
     Identity,
 }
 
+/// What reads a file.
+enum Reader {
+    Trees(Option<TreeFormat>),
+    Mlp,
+    Identity,
+}
+
+impl Format {
+    fn reader(self, file: &Path) -> Result<Reader> {
+        Ok(match self {
+            Self::Auto => {
+                let mut head = Vec::new();
+                fs_err::File::open(file)?.take(9).read_to_end(&mut head)?;
+                // A zip, which .npz is; or a length in eight bytes and JSON, which .safetensors is.
+                let weights = head.starts_with(b"PK") || head.get(8) == Some(&b'{');
+                if weights { Reader::Mlp } else { Reader::Trees(None) }
+            }
+            Self::XgboostJson => Reader::Trees(Some(TreeFormat::XgboostJson)),
+            Self::XgboostUbj => Reader::Trees(Some(TreeFormat::XgboostUbj)),
+            Self::Lightgbm => Reader::Trees(Some(TreeFormat::Lightgbm)),
+            Self::Catboost => Reader::Trees(Some(TreeFormat::Catboost)),
+            Self::Onnx => Reader::Trees(Some(TreeFormat::Onnx)),
+            Self::Treelite => Reader::Trees(Some(TreeFormat::Treelite)),
+            Self::Mlp => Reader::Mlp,
+            Self::Identity => Reader::Identity,
+        })
+    }
+}
+
 /// Runs the subcommand.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let Arguments { file: _, kind: _, name, input: _, output: _, author: _, stores, json } = arguments;
+    let Arguments { file: _, format: _, name, input: _, output: _, author: _, stores, json } = arguments;
     check_name("model name", name)?;
     let scratch = tempfile::tempdir()?;
     let directory = scratch.path().join("artifact");
@@ -78,19 +126,22 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
 /// Makes the artifact at `directory`; gives what is to be stored with the version.
 fn import(arguments: &Arguments, directory: &Path) -> Result<VersionMetadata> {
-    let Arguments { file, kind, name: _, input, output, author, stores: _, json: _ } = arguments;
-    match kind {
-        Kind::Mlp => {
+    let Arguments { file, format, name: _, input, output, author, stores: _, json: _ } = arguments;
+    let reader = format.reader(file)?;
+    if !matches!(reader, Reader::Mlp) && (input.is_some() || output.is_some()) {
+        bail!("expected the names of inputs and outputs in {}, got --input or --output", file.display());
+    }
+    match reader {
+        Reader::Trees(format) => {
+            let options = TreeImport { format, author: author.clone() };
+            Ok(import_trees(file, directory, &options)?.metadata)
+        }
+        Reader::Mlp => {
             let name = |given: &Option<String>, default: &str| given.clone().unwrap_or_else(|| default.to_owned());
             let (input, output) = (name(input, "x"), name(output, "y"));
             let options = ImportOptions { input, output, author: author.clone() };
             Ok(import_dense(file, directory, &options)?.metadata)
         }
-        Kind::Identity => {
-            if input.is_some() || output.is_some() {
-                bail!("expected the names of an identity's tensors in {}, got --input or --output", file.display());
-            }
-            Ok(import_identity(file, directory, author.clone())?)
-        }
+        Reader::Identity => Ok(import_identity(file, directory, author.clone())?),
     }
 }

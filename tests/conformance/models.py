@@ -47,13 +47,13 @@ def write_emberline(directory):
     imports = []
     path = os.path.join(directory, "mlp.npz")
     np.savez(path, **weights())
-    imports += [[path, "--kind", "mlp", "--name", "mlp"]] * 2
+    imports += [[path, "--format", "mlp", "--name", "mlp"]] * 2
     for name, tensors in identities().items():
         path = os.path.join(directory, f"{name}.json")
         spec = [dict(name=n, datatype=d, shape=[-1, width], output=output) for n, d, width, output in tensors]
         with open(path, "w", encoding="utf-8") as file:
             json.dump({"tensors": spec}, file)
-        imports.append([path, "--kind", "identity", "--name", name])
+        imports.append([path, "--format", "identity", "--name", name])
     return imports
 
 

@@ -9,7 +9,7 @@ fn served(arguments: &[&str]) -> (Emberline, Server) {
     let emberline = Emberline::new();
     let file = emberline.file("net.safetensors");
     write_small_net(&file);
-    emberline.ok(&["import", file.to_str().unwrap(), "--kind", "mlp", "--name", "net"]);
+    emberline.ok(&["import", file.to_str().unwrap(), "--format", "mlp", "--name", "net"]);
     let server = emberline.serve(arguments);
     (emberline, server)
 }

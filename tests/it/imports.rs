@@ -30,7 +30,7 @@ fn imported_weights_answer_as_computed_by_hand() {
     let emberline = Emberline::new();
     let file = emberline.file("net.safetensors");
     write_small_net(&file);
-    let imported = emberline.json(&["import", file.to_str().unwrap(), "--kind", "mlp", "--name", "net", "--json"]);
+    let imported = emberline.json(&["import", file.to_str().unwrap(), "--format", "mlp", "--name", "net", "--json"]);
     assert_eq!((&imported["name"], &imported["version"]), (&json!("net"), &json!(1)));
 
     let server = emberline.serve(&[]);
@@ -58,8 +58,8 @@ fn an_identity_answers_with_its_inputs() {
         { "name": "s", "datatype": "BYTES", "shape": [-1, 1], "output": "t" },
     ]});
     let spec = emberline.write("echo.json", &spec.to_string());
-    emberline.ok(&["import", &spec, "--kind", "identity", "--name", "echo"]);
-    let complaint = emberline.fails(1, &["import", &spec, "--kind", "identity", "--name", "echo", "--input", "x"]);
+    emberline.ok(&["import", &spec, "--format", "identity", "--name", "echo"]);
+    let complaint = emberline.fails(1, &["import", &spec, "--format", "identity", "--name", "echo", "--input", "x"]);
     assert!(complaint.contains("got --input or --output"), "{complaint}");
 
     let server = emberline.serve(&[]);
@@ -83,7 +83,7 @@ fn an_identity_answers_with_its_inputs() {
 #[test]
 fn files_that_are_no_weights_are_refused_in_a_sentence() {
     let emberline = Emberline::new();
-    let import = |file: &str| emberline.fails(1, &["import", file, "--kind", "mlp", "--name", "net"]);
+    let import = |file: &str| emberline.fails(1, &["import", file, "--format", "mlp", "--name", "net"]);
     let mut complaints = vec![import("/no/such/file.safetensors")];
     complaints.push(import(&emberline.write("text.safetensors", "these are no weights")));
     complaints.push(import(&emberline.write("text.npz", "these are no weights")));

@@ -23,7 +23,7 @@ fn a_registration_killed_at_any_moment_leaves_no_half_version() {
             ("b2", vec![1], vec![0.0]),
         ],
     );
-    let import = ["import", file.to_str().unwrap(), "--kind", "mlp", "--name", "net", "--json"];
+    let import = ["import", file.to_str().unwrap(), "--format", "mlp", "--name", "net", "--json"];
     let whole = std::time::Instant::now();
     emberline.ok(&import);
     let whole = whole.elapsed();
@@ -62,7 +62,7 @@ fn a_server_killed_under_load_starts_again_with_all_it_knew() {
     let emberline = Emberline::new();
     let file = emberline.file("net.safetensors");
     write_small_net(&file);
-    emberline.ok(&["import", file.to_str().unwrap(), "--kind", "mlp", "--name", "net"]);
+    emberline.ok(&["import", file.to_str().unwrap(), "--format", "mlp", "--name", "net"]);
     let mut server = emberline.serve(&[]);
     let stored = server.put("/v1/features/net", &json!({ "rows": [{ "id": "e", "x0": 1.0, "x1": 2.0, "x2": 3.0 }] }));
     assert_eq!(stored.status, 200, "{}", stored.body);

@@ -15,7 +15,7 @@ fn small_net() -> Emberline {
     let emberline = Emberline::new();
     let file = emberline.file("net.safetensors");
     write_small_net(&file);
-    emberline.ok(&["import", file.to_str().unwrap(), "--kind", "mlp", "--name", "net"]);
+    emberline.ok(&["import", file.to_str().unwrap(), "--format", "mlp", "--name", "net"]);
     emberline
 }
 
@@ -80,7 +80,7 @@ fn a_new_version_takes_over_without_a_dropped_request() {
                 ("b2", vec![1], vec![5.]),
             ],
         );
-        emberline.ok(&["import", file.to_str().unwrap(), "--kind", "mlp", "--name", "net"]);
+        emberline.ok(&["import", file.to_str().unwrap(), "--format", "mlp", "--name", "net"]);
         let serves = |version: &str| {
             server.post("/v2/models/net/infer", &request([1., 1., 0.])).json()["model_version"] == version
         };

@@ -40,6 +40,12 @@ pub fn list() -> Vec<DeviceReport> {
     found::all().iter().map(|found| found.report.clone()).collect()
 }
 
+/// The host's cores in words, such as `host, 8 threads of AMD EPYC 9654`.
+#[must_use]
+pub(crate) fn host_name() -> String {
+    host::report().interface
+}
+
 /// The device that `selector` means on this machine.
 ///
 /// `auto` is the first real GPU, else the CPU, and never a software adapter. `gpu:N` counts each card once: CUDA devices,

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     artifact::{Artifact, MANIFEST_FILE, Manifest, WEIGHTS_ROLE},
     identity::{self, IDENTITY_KIND},
+    tree::{self, TREES_KIND},
 };
 
 /// Kind of a perceptron trained on a table: encoders, target and weights.
@@ -58,7 +59,7 @@ impl Formats {
             MLP_KIND => mlp_parts(manifest).map_err(content)?,
             DENSE_KIND => dense_parts(&manifest.signature).map_err(content)?,
             kind => {
-                let known = format!("{MLP_KIND}, {DENSE_KIND}, {IDENTITY_KIND}");
+                let known = format!("{MLP_KIND}, {DENSE_KIND}, {IDENTITY_KIND}, {TREES_KIND}");
                 return Err(OpenError::UnknownKind { kind: kind.to_owned(), known });
             }
         };
@@ -76,6 +77,7 @@ impl Format for Formats {
         let artifact = Artifact::open(directory)?;
         match artifact.manifest().kind.as_str() {
             IDENTITY_KIND => Ok(Arc::new(identity::open(&artifact)?)),
+            TREES_KIND => Ok(Arc::new(tree::open(&artifact)?)),
             _ => Ok(Arc::new(self.net(&artifact)?)),
         }
     }

@@ -12,7 +12,6 @@
 
 mod checkpoint;
 mod dense;
-mod dense_replica;
 mod faults;
 mod fit;
 mod format;
@@ -37,5 +36,6 @@ pub use head::{LABEL, PREDICTION, PROBABILITIES};
 pub use import::{ImportOptions, Imported, import_dense};
 pub use mlp::{Layer, Mlp, MlpShape};
 pub use net::TableNet;
+pub(crate) use provenance::packages;
 pub use settings::MlpSettings;
 pub use train::{TrainOptions, Trained, train};

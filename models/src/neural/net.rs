@@ -7,8 +7,8 @@ use contract::{
     Signature, Tensor,
 };
 
-use super::{dense::DenseNet, dense_replica::DenseReplica, head::Head, mlp::MlpShape, replica::NetReplica};
-use crate::{batches::run_rows, device::to_burn, table::Encoders};
+use super::{dense::DenseNet, head::Head, mlp::MlpShape, replica::NetReplica};
+use crate::{batches::run_rows, device::to_burn, host_replica::HostReplica, table::Encoders};
 
 /// Row counts that devices compile for. Twice the rows cost a GPU about the same until it is full, so powers of two waste
 /// little and keep the number of kernels to warm small.
@@ -226,7 +226,8 @@ impl Model for TableNet {
         if device.kind == DeviceKind::Cpu
             && let Some(dense) = self.dense()
         {
-            return Ok(Box::new(DenseReplica::new(Arc::clone(dense))));
+            let row_bytes = dense.inputs() * size_of::<f32>();
+            return Ok(Box::new(HostReplica::new(Arc::clone(dense) as Arc<dyn Direct>, row_bytes, dense.bytes())));
         }
         let burn = to_burn(device)
             .map_err(|error| RunError::DeviceLost { device: device.to_string(), reason: error.to_string() })?;

@@ -113,10 +113,8 @@ fn read_columns(columns: &mut impl Columns, inputs: &[Tensor]) -> Result<usize, 
     columns.begin(rows);
     for (place, number) in sent.into_iter().enumerate() {
         let input = &inputs[number];
-        columns.read(
-            place,
-            &Cells { elements: Elements::of(input), validity: input.validity(), stride: 1, start: 0 },
-        )?;
+        columns
+            .read(place, &Cells { elements: Elements::of(input), validity: input.validity(), stride: 1, start: 0 })?;
     }
     Ok(rows)
 }

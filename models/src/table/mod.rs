@@ -9,7 +9,7 @@
 
 mod cell;
 mod column;
-mod columns;
+pub(crate) mod columns;
 mod csv;
 mod data;
 mod date;
@@ -22,6 +22,7 @@ mod target;
 mod tensors;
 mod write;
 
+pub(crate) use cell::{Cell, Unfit};
 pub use data::Table;
 pub use encode::{EncoderOptions, Encoders, NumericEncoding};
 pub use reader::{TableOptions, TableReader};

@@ -1,16 +1,18 @@
-//! The device half of a net that the CPU computes by [`DenseNet`]: in `submit`, at once.
+//! The device half of a model that the CPU computes: in `submit`, at once.
 
 use std::{collections::VecDeque, sync::Arc};
 
-use contract::{AlignedBuffer, MemoryUse, Replica, RowBlock, RunError, Ticket};
-
-use super::dense::DenseNet;
+use contract::{AlignedBuffer, Direct, MemoryUse, Replica, RowBlock, RunError, Ticket};
 
 /// Batches that may be submitted and not yet collected.
 const IN_FLIGHT: usize = 2;
 
-pub(crate) struct DenseReplica {
-    net: Arc<DenseNet>,
+pub(crate) struct HostReplica {
+    model: Arc<dyn Direct>,
+    /// Bytes of an encoded row.
+    row_bytes: usize,
+    /// Bytes that the model holds.
+    bytes: usize,
     scratch: AlignedBuffer,
     next: u64,
     done: VecDeque<(Ticket, RowBlock)>,
@@ -18,19 +20,19 @@ pub(crate) struct DenseReplica {
     spare: Vec<RowBlock>,
 }
 
-impl DenseReplica {
-    pub(crate) fn new(net: Arc<DenseNet>) -> Self {
-        let done = VecDeque::with_capacity(IN_FLIGHT);
-        Self { net, scratch: AlignedBuffer::new(), next: 0, done, spare: Vec::with_capacity(IN_FLIGHT) }
+impl HostReplica {
+    /// Of a model that takes rows of `row_bytes` and itself holds `bytes`.
+    pub(crate) fn new(model: Arc<dyn Direct>, row_bytes: usize, bytes: usize) -> Self {
+        let (done, spare) = (VecDeque::with_capacity(IN_FLIGHT), Vec::with_capacity(IN_FLIGHT));
+        Self { model, row_bytes, bytes, scratch: AlignedBuffer::new(), next: 0, done, spare }
     }
 }
 
-impl Replica for DenseReplica {
+impl Replica for HostReplica {
     /// Nothing is compiled; the buffers grow to their size.
     fn warm(&mut self, bucket: usize) -> Result<(), RunError> {
-        let row_bytes = self.net.inputs() * size_of::<f32>();
-        let mut rows = RowBlock::new(row_bytes);
-        rows.data_mut().resize(bucket * row_bytes);
+        let mut rows = RowBlock::new(self.row_bytes);
+        rows.data_mut().resize(bucket * self.row_bytes);
         let mut out = RowBlock::default();
         let ticket = self.submit(&rows, bucket)?;
         self.collect(ticket, &mut out)
@@ -45,7 +47,7 @@ impl Replica for DenseReplica {
             return Err(failed(&format!("expected at most {IN_FLIGHT} batches in flight")));
         }
         let mut scores = self.spare.pop().unwrap_or_default();
-        self.net.run(batch, &mut self.scratch, &mut scores)?;
+        self.model.run(batch, &mut self.scratch, &mut scores)?;
         let ticket = Ticket(self.next);
         self.next += 1;
         self.done.push_back((ticket, scores));
@@ -64,7 +66,7 @@ impl Replica for DenseReplica {
 
     fn memory(&self) -> MemoryUse {
         let blocks = self.spare.iter().map(|block| block.data().len()).sum::<usize>();
-        MemoryUse { weights: self.net.bytes() as u64, activations: (self.scratch.len() + blocks) as u64 }
+        MemoryUse { weights: self.bytes as u64, activations: (self.scratch.len() + blocks) as u64 }
     }
 }
 

@@ -1,0 +1,109 @@
+//! An ensemble as a model that answers requests.
+
+use std::sync::Arc;
+
+use contract::{
+    AlignedBuffer, Cost, Device, DeviceKind, Direct, Golden, InputError, Invariance, Model, Replica, RowBlock,
+    RunError, Signature, Tensor,
+};
+use trees::{Ensemble, ensemble::Precision, predict::Predictor};
+
+use super::{inputs::Inputs, outputs};
+use crate::host_replica::HostReplica;
+
+/// Row counts by which batches are timed: nothing is compiled for them and nothing is padded.
+const BUCKETS: [usize; 22] =
+    [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048, 4096];
+
+/// A tree model over a table's columns.
+pub struct TreeModel {
+    signature: Signature,
+    inputs: Inputs,
+    forest: Arc<Forest>,
+    golden: Option<Golden>,
+}
+
+/// What any thread may run.
+struct Forest {
+    predictor: Predictor,
+}
+
+impl TreeModel {
+    /// A model of `predictor`'s ensemble.
+    pub(crate) fn new(predictor: Predictor, golden: Option<Golden>) -> Self {
+        let ensemble = predictor.ensemble();
+        let inputs = Inputs::new(ensemble);
+        let signature = Signature {
+            inputs: inputs.specs(),
+            outputs: outputs::specs(ensemble),
+            columns: inputs.columns().to_vec(),
+            task: outputs::task(ensemble),
+        };
+        Self { signature, inputs, forest: Arc::new(Forest { predictor }), golden }
+    }
+
+    /// The trees.
+    #[must_use]
+    pub fn ensemble(&self) -> &Ensemble {
+        self.forest.predictor.ensemble()
+    }
+
+    /// The trees, ready to answer.
+    #[must_use]
+    pub fn predictor(&self) -> &Predictor {
+        &self.forest.predictor
+    }
+}
+
+impl Model for TreeModel {
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn invariance(&self) -> Invariance {
+        Invariance::Exact
+    }
+
+    fn buckets(&self, _device: DeviceKind) -> &[usize] {
+        &BUCKETS
+    }
+
+    fn encode(&self, inputs: &[Tensor], rows: &mut RowBlock) -> Result<Cost, InputError> {
+        Ok(Cost { rows: self.inputs.encode(inputs, rows)?, class: 0 })
+    }
+
+    fn decode(&self, raw: &RowBlock, wanted: &[String]) -> Result<Vec<Tensor>, InputError> {
+        let mut margins = raw.data().as_slice::<f64>().to_vec();
+        outputs::decode(self.ensemble(), &self.signature, &mut margins, wanted)
+    }
+
+    /// On the host, whatever the device.
+    fn place(&self, _device: &Device) -> Result<Box<dyn Replica>, RunError> {
+        let bytes = self.forest.predictor.bytes();
+        Ok(Box::new(HostReplica::new(Arc::clone(&self.forest) as Arc<dyn Direct>, self.inputs.row_bytes(), bytes)))
+    }
+
+    fn direct(&self) -> Option<&dyn Direct> {
+        Some(&*self.forest)
+    }
+
+    fn golden(&self) -> Option<&Golden> {
+        self.golden.as_ref()
+    }
+}
+
+impl Direct for Forest {
+    fn run(&self, rows: &RowBlock, _scratch: &mut AlignedBuffer, out: &mut RowBlock) -> Result<(), RunError> {
+        let ensemble = self.predictor.ensemble();
+        let width = ensemble.output.width;
+        out.reset(width * size_of::<f64>());
+        out.data_mut().resize(rows.rows() * width * size_of::<f64>());
+        let margins = out.data_mut().as_mut_slice::<f64>();
+        let answered = match (ensemble.features.is_empty(), ensemble.rules.compare) {
+            (true, _) => self.predictor.margins_here::<f32>(&[], margins),
+            (false, Precision::F32) => self.predictor.margins_here(rows.data().as_slice::<f32>(), margins),
+            (false, Precision::F64) => self.predictor.margins_here(rows.data().as_slice::<f64>(), margins),
+        };
+        answered.map_err(|error| RunError::Failed { reason: error.to_string() })
+    }
+}
