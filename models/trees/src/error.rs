@@ -30,6 +30,15 @@ impl Error {
         Self::Content { expected: expected.to_string(), got: got.to_string() }
     }
 
+    /// The same with the place in the model before what was expected.
+    #[must_use]
+    pub(crate) fn at(self, place: impl std::fmt::Display) -> Self {
+        match self {
+            Self::Content { expected, got } => Self::Content { expected: format!("in {place}, {expected}"), got },
+            unsupported @ Self::Unsupported { what: _, instead: _ } => unsupported,
+        }
+    }
+
     /// A feature that is refused by name, with what to do instead.
     pub fn unsupported(what: impl std::fmt::Display, instead: impl std::fmt::Display) -> Self {
         Self::Unsupported { what: what.to_string(), instead: instead.to_string() }

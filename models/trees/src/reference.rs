@@ -6,7 +6,8 @@ use crate::{
 };
 
 impl Ensemble {
-    /// The features of a row, from its columns' values (codes for categories, NaN for what is missing).
+    /// The features of a row, from its columns' values (codes for categories, NaN for what is missing). Columns beyond the row's
+    /// end are missing.
     #[must_use]
     pub fn features_of(&self, columns: &[f64]) -> Vec<f64> {
         let value = |feature: &crate::ensemble::Feature| {
@@ -18,12 +19,18 @@ impl Ensemble {
     }
 
     /// Number of the leaf that each tree leads a row to, from the row's features.
+    ///
+    /// # Panics
+    /// When the row is shorter than [`Ensemble::features`], or the ensemble would not pass [`Ensemble::check`].
     #[must_use]
     pub fn leaves(&self, features: &[f64]) -> Vec<u32> {
         self.trees.iter().map(|tree| tree.leaf(features, self.rules)).collect()
     }
 
     /// A row's margins, from its features.
+    ///
+    /// # Panics
+    /// As [`Ensemble::leaves`].
     #[must_use]
     pub fn margins(&self, features: &[f64]) -> Vec<f64> {
         let output = &self.output;

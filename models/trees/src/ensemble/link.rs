@@ -103,14 +103,15 @@ fn softmax_f64(margins: &mut [f64], counts: impl Fn(f64) -> bool) {
 
 fn softmax_f32(margins: &mut [f64], counts: impl Fn(f32) -> bool) {
     let largest = margins.iter().map(|x| *x as f32).fold(f32::NEG_INFINITY, f32::max);
-    let mut total = 0.0_f32;
+    // XGBoost and treelite add in f64 here, and divide in f32.
+    let mut total = 0.0;
     for x in margins.iter_mut() {
         let exp = if counts(*x as f32) { (*x as f32 - largest).exp() } else { 0.0 };
         *x = f64::from(exp);
-        total += exp;
+        total += *x;
     }
     for x in margins {
-        *x = f64::from(*x as f32 / total);
+        *x = f64::from(*x as f32 / total as f32);
     }
 }
 

@@ -71,6 +71,9 @@ pub enum CategoryRule {
 }
 
 impl CategoryRule {
+    /// Codes are below this: beyond, an f32 cannot tell neighbours apart, and no source has so many categories.
+    pub const CODES: usize = 1 << 24;
+
     /// The code of `x`; none for one that no set can hold. NaN has none: whether it is missing is the split's to say.
     #[must_use]
     pub fn code(self, x: f64) -> Option<u32> {
@@ -80,8 +83,7 @@ impl CategoryRule {
             Self::TruncateNonNegative => x < 0.0,
             Self::Exact => x < 0.0 || whole != x,
         };
-        // Beyond 2^24 an f32 cannot tell neighbours apart, and no source has so many categories.
-        (!none && whole < f64::from(1 << 24)).then_some(whole as u32)
+        (!none && whole < Self::CODES as f64).then_some(whole as u32)
     }
 }
 
@@ -128,7 +130,7 @@ impl Output {
 pub enum Aggregate {
     /// Added, in the order of the trees.
     Sum,
-    /// Added, then divided by these, by margin.
+    /// Added, what the sums began with included, then divided by these, by margin.
     Mean(Vec<f64>),
     /// The least.
     Min,
@@ -171,8 +173,9 @@ impl Ensemble {
     /// [`Error::Content`], naming the tree.
     pub fn check(&self) -> Result<()> {
         let Self { columns, features, rules: _, trees, output, origin: _ } = self;
-        if let Some(feature) = features.iter().find(|feature| feature.column as usize >= columns.len()) {
-            return Err(Error::content(format!("a column below {}", columns.len()), feature.column));
+        if let Some(place) = features.iter().position(|feature| feature.column as usize >= columns.len()) {
+            let expected = format!("a column below {} for feature {place}", columns.len());
+            return Err(Error::content(expected, features[place].column));
         }
         let width = output.width;
         if width == 0 {
@@ -186,10 +189,7 @@ impl Ensemble {
             return Err(Error::content(format!("{width} {what}"), got));
         }
         for (index, tree) in trees.iter().enumerate() {
-            tree.check(features.len(), width).map_err(|error| match error {
-                Error::Content { expected, got } => Error::content(format!("in tree {index}, {expected}"), got),
-                unsupported @ Error::Unsupported { what: _, instead: _ } => unsupported,
-            })?;
+            tree.check(features.len(), width).map_err(|error| error.at(format!("tree {index}")))?;
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::CategoryRule;
 use crate::{Error, Result};
 
 /// A binary decision tree.
@@ -77,7 +78,7 @@ pub enum Missing {
 /// `LightGBM`'s `kZeroThreshold`: `1e-35f` as f64.
 pub const ZERO: f64 = 1e-35_f32 as f64;
 
-/// A set of category codes, as bits.
+/// A set of category codes, as bits. Two sets of the same codes may differ in trailing zero words, and then are not equal.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct CategorySet {
     /// Code `c` is in the set when bit `c % 32` of word `c / 32` is set; codes beyond the words are not.
@@ -153,8 +154,8 @@ pub enum Linked {
 /// Pre-order of a tree that a file holds as linked nodes: for each new node, its place in the file and (for a split) the
 /// new place of its right child.
 ///
-/// `node` gives the node at a place below `count`, and is asked at most once a place. Memory is proportional to the nodes
-/// that are reached, which are at most `count`.
+/// `node` gives the node at a place below `count`, and is asked at most once a place. Memory is proportional to `count`, which
+/// the caller bounds by what the file really holds.
 ///
 /// # Errors
 /// [`Error::Content`] when a child lies outside of `count`, or is reached twice (a cycle, or a node with two parents).
@@ -246,6 +247,10 @@ impl Tree {
         }
         if leaves == 0 || !ends.is_empty() {
             return Err(Error::content("a tree whose every branch ends in a leaf", "one that does not"));
+        }
+        if let Some(set) = self.sets.iter().position(|set| set.words.len() > CategoryRule::CODES / 32) {
+            let expected = format!("codes below {} in category set {set}", CategoryRule::CODES);
+            return Err(Error::content(expected, "larger ones"));
         }
         self.check_leaves(leaves as usize, features, width)
     }

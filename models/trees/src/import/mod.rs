@@ -1,5 +1,5 @@
 //! Files of other tools, one module a format. What a file declares is checked against what it holds before anything is
-//! allocated for it, and every [`Ensemble`](crate::Ensemble) that leaves this module passed [`check`](crate::Ensemble::check).
+//! allocated for it, and every [`Ensemble`] that leaves this module passed [`check`](crate::Ensemble::check).
 
 pub mod catboost;
 pub mod lightgbm;

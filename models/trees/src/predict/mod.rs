@@ -1,14 +1,14 @@
-//! Fast answers on the CPU: the same bits as [`reference`](crate::reference), whatever the batch and the machine.
+//! Fast answers on the CPU: the same bits as [the reference](mod@crate::reference), whatever the batch and the machine.
 //!
-//! Rows become bytes ([`codes`]); then one of several ways finds each tree's leaf, chosen by the shape of the trees, the number
+//! Rows become bytes (`codes`); then one of several ways finds each tree's leaf, chosen by the shape of the trees, the number
 //! of rows and the machine:
 //!
 //! | way | for | rows at a time |
 //! | --- | --- | --- |
-//! | [`bits`] | trees of up to 64 leaves, with AVX-512 | 1 or 4 |
-//! | [`masks`] | trees of up to 256 leaves | 64 |
-//! | [`walk`] | all | 1 or 8 |
-//! | [`reference`](crate::reference) | linear leaves; the least or the greatest of the trees | 1 |
+//! | `bits` | trees of up to 64 leaves, with AVX-512 | 1 or 4 |
+//! | `masks` | trees of up to 256 leaves | 64 |
+//! | `walk` | all | 1 or 8 |
+//! | [the reference](mod@crate::reference) | linear leaves; the least or the greatest of the trees | 1 |
 //!
 //! All of them add leaf values in the order of the trees and in the source's precision, so a row's answer does not depend on
 //! the rows beside it, nor on the way, nor on the number of threads.
