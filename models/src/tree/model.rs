@@ -1,15 +1,15 @@
 //! An ensemble as a model that answers requests.
 
-use std::sync::Arc;
+use std::{path::Path, sync::Arc};
 
 use contract::{
-    AlignedBuffer, Cost, Device, DeviceKind, Direct, Golden, InputError, Invariance, Model, Replica, RowBlock,
+    AlignedBuffer, Cost, Device, DeviceKind, Direct, Golden, InputError, Invariance, Model, OpenError, Replica, RowBlock,
     RunError, Signature, Tensor,
 };
 use trees::{Ensemble, ensemble::Precision, predict::Predictor};
 
 use super::{inputs::Inputs, outputs};
-use crate::host_replica::HostReplica;
+use crate::{artifact::Artifact, host_replica::HostReplica};
 
 /// Row counts by which batches are timed: nothing is compiled for them and nothing is padded.
 const BUCKETS: [usize; 22] =
@@ -40,6 +40,14 @@ impl TreeModel {
             task: outputs::task(ensemble),
         };
         Self { signature, inputs, forest: Arc::new(Forest { predictor }), golden }
+    }
+
+    /// Opens the artifact in `directory`.
+    ///
+    /// # Errors
+    /// [`OpenError`], naming the file that is missing, cut, altered, or of another kind.
+    pub fn open(directory: &Path) -> Result<Self, OpenError> {
+        super::format::open(&Artifact::open(directory)?)
     }
 
     /// The trees.

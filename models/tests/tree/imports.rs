@@ -1,0 +1,113 @@
+use contract::{Device, Format, Model, OpenError, RowBlock};
+use models::{
+    neural::Formats,
+    tree::{TREES_KIND, TreeImport, TreeModel, import_trees},
+};
+
+use crate::{answer, data, imported};
+
+/// Golden files of every format that has to be read; those that have to be refused are told by the reader.
+fn files() -> Vec<String> {
+    let mut files = Vec::new();
+    for folder in ["xgboost", "lightgbm", "catboost", "onnx", "treelite"] {
+        let mut found = 0;
+        for entry in fs_err::read_dir(data(folder)).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            let told = [".expected", ".golden"].iter().any(|end| name.ends_with(end));
+            let model = [".ubj", ".txt", ".onnx", ".tl"].iter().any(|end| name.ends_with(end))
+                || (name.ends_with(".json") && matches!(folder, "xgboost" | "catboost"));
+            if model && !told && trees::import::read(&fs_err::read(data(folder).join(&name)).unwrap()).is_ok() {
+                files.push(format!("{folder}/{name}"));
+                found += 1;
+            }
+        }
+        assert!(found > 20, "{folder} has {found} models");
+    }
+    files
+}
+
+#[test]
+fn a_model_of_every_format_answers_as_its_ensemble_does_wherever_it_is_placed() {
+    for name in files() {
+        let (_directory, model) = imported(&name);
+        let golden = model.golden().unwrap().clone();
+        for (got, saved) in answer(&model, &golden.inputs).iter().zip(&golden.outputs) {
+            // To the bit: a model whose training went wrong answers NaN, and is served as it is.
+            assert_eq!((got.bytes(), got.strings()), (saved.bytes(), saved.strings()), "{name}");
+        }
+
+        // The same rows through a replica, as margins of the reference.
+        let mut rows = RowBlock::default();
+        let cost = model.encode(&golden.inputs, &mut rows).unwrap();
+        let mut replica = model.place(&Device::cpu()).unwrap();
+        let ticket = replica.submit(&rows, 8).unwrap();
+        let mut margins = RowBlock::default();
+        replica.collect(ticket, &mut margins).unwrap();
+        let ensemble = model.ensemble();
+        let features: Vec<f64> = if rows.row_bytes() == ensemble.features.len() * 8 {
+            rows.data().as_slice::<f64>().to_vec()
+        } else {
+            rows.data().as_slice::<f32>().iter().map(|value| f64::from(*value)).collect()
+        };
+        let expected: Vec<u64> = (0..cost.rows)
+            .flat_map(|row| ensemble.margins(&features[row * ensemble.features.len()..][..ensemble.features.len()]))
+            .map(f64::to_bits)
+            .collect();
+        let got: Vec<u64> = margins.data().as_slice::<f64>().iter().map(|margin| margin.to_bits()).collect();
+        assert_eq!(got, expected, "{name}");
+    }
+}
+
+#[test]
+fn what_the_file_says_of_itself_is_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let artifact = directory.path().join("a");
+    let options = TreeImport { format: None, author: Some("Ada".to_owned()) };
+    let metadata = import_trees(&data("lightgbm/4-binary.txt"), &artifact, &options).unwrap().metadata;
+    assert_eq!((metadata.kind.as_str(), metadata.author.as_deref()), (TREES_KIND, Some("Ada")));
+    assert_eq!(metadata.task, Some(contract::Task::Binary));
+    assert!(metadata.source.unwrap().starts_with("4-binary.txt sha256:"));
+    let setting = |name: &str| metadata.hyper_parameters.get(name).unwrap_or_else(|| panic!("no {name}")).clone();
+    assert_eq!((setting("source_format"), setting("source_version")), ("lightgbm".into(), "v4".into()));
+    assert!(setting("objective").as_str().unwrap().starts_with("binary"));
+    assert!(setting("trees").as_u64().unwrap() > 1 && setting("leaves").as_u64().unwrap() > 10);
+    // Which way is the fastest was measured, and is kept with the machine that it was measured on.
+    let ways = setting("ways");
+    assert!(ways["machine"].as_str().unwrap().starts_with("host"), "{ways}");
+    assert!(!ways["plans"].as_array().unwrap().is_empty(), "{ways}");
+    let model = Formats::new().open(&artifact).unwrap();
+    assert_eq!(model.signature().outputs.len(), 2);
+}
+
+#[test]
+fn what_is_no_model_is_refused_in_a_sentence_and_leaves_nothing_behind() {
+    let directory = tempfile::tempdir().unwrap();
+    let refused = |name: &str, bytes: &[u8]| {
+        let (file, artifact) = (directory.path().join(name), directory.path().join("artifact"));
+        fs_err::write(&file, bytes).unwrap();
+        let error = import_trees(&file, &artifact, &TreeImport::default()).unwrap_err().to_string();
+        assert!(!artifact.exists());
+        error.replace(&directory.path().display().to_string(), "")
+    };
+    let known = "a model file of XGBoost (JSON or UBJ), LightGBM (text), CatBoost (JSON), ONNX or treelite";
+    assert_eq!(refused("table.csv", b"a,b\n1,2\n"), format!("/table.csv: expected {known}, got something else"));
+    let whole = fs_err::read(data("lightgbm/4-binary.txt")).unwrap();
+    let cut = refused("cut.txt", &whole[..whole.len() / 2]);
+    assert!(cut.starts_with("/cut.txt: expected ") && cut.contains(", got "), "{cut}");
+    let linear = refused("linear.json", &fs_err::read(data("xgboost/gblinear.json")).unwrap());
+    assert!(linear.contains("gblinear"), "{linear}");
+    let missing = import_trees(&directory.path().join("none.json"), &directory.path().join("b"), &TreeImport::default());
+    assert!(missing.unwrap_err().to_string().contains("none.json"));
+}
+
+#[test]
+fn a_damaged_file_is_named() {
+    let (directory, _model) = imported("catboost/crossentropy.json");
+    let file = directory.path().join("artifact/ensemble.bin");
+    let mut bytes = fs_err::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs_err::write(&file, &bytes).unwrap();
+    let error = TreeModel::open(&directory.path().join("artifact")).err().unwrap();
+    assert!(matches!(&error, OpenError::Checksum { path, .. } if path.ends_with("ensemble.bin")), "{error}");
+}
