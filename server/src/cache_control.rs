@@ -14,17 +14,28 @@ use std::time::Duration;
 
 use actix_web::http::header::{CACHE_CONTROL, HeaderMap, HeaderValue};
 use engine::serve::CacheUse;
+use tonic::metadata::MetadataMap;
 
 /// Name of the header, and of the metadata of a call.
-pub(crate) const NAME: &str = "cache-control";
+const NAME: &str = "cache-control";
 
 /// What the headers of a request say.
 pub(crate) fn of_headers(headers: &HeaderMap) -> CacheUse {
     headers.get_all(CACHE_CONTROL).map(HeaderValue::as_bytes).fold(CacheUse::FULL, narrowed)
 }
 
+/// What the metadata of a call say.
+pub(crate) fn of_metadata(metadata: &MetadataMap) -> CacheUse {
+    metadata.get_all(NAME).iter().fold(CacheUse::FULL, |cache, value| narrowed(cache, value.as_bytes()))
+}
+
+/// What a parameter of a request says.
+pub(crate) fn of_parameter(value: &str) -> CacheUse {
+    narrowed(CacheUse::FULL, value.as_bytes())
+}
+
 /// `cache` as the value of one header narrows it.
-pub(crate) fn narrowed(cache: CacheUse, value: &[u8]) -> CacheUse {
+fn narrowed(cache: CacheUse, value: &[u8]) -> CacheUse {
     directives(value).fold(cache, |cache, directive| {
         let mut parts = directive.splitn(2, |byte| *byte == b'=');
         let name = parts.next().unwrap_or_default();
@@ -73,10 +84,6 @@ mod tests {
 
     use super::*;
 
-    fn read(value: &str) -> CacheUse {
-        narrowed(CacheUse::FULL, value.as_bytes())
-    }
-
     fn max_age(seconds: u64) -> CacheUse {
         CacheUse { max_age: Some(Duration::from_secs(seconds)), ..CacheUse::FULL }
     }
@@ -101,7 +108,7 @@ mod tests {
             ("x=\"a, no-store\", max-age=7", max_age(7)),
             ("x=\"a\\\", no-store\", max-age=7", max_age(7)),
         ] {
-            assert_eq!(read(value), expected, "{value}");
+            assert_eq!(of_parameter(value), expected, "{value}");
         }
     }
 
@@ -129,9 +136,9 @@ mod tests {
             "no-transform",
             "x=\"no-store, no-cache",
         ] {
-            assert_eq!(read(value), CacheUse::FULL, "{value}");
+            assert_eq!(of_parameter(value), CacheUse::FULL, "{value}");
         }
-        assert_eq!(read("max-age=soon, max-age=4, no-cache=x"), max_age(4));
+        assert_eq!(of_parameter("max-age=soon, max-age=4, no-cache=x"), max_age(4));
     }
 
     #[test]
@@ -140,6 +147,11 @@ mod tests {
             TestRequest::get().append_header((NAME, "max-age=9")).append_header((NAME, "no-cache")).to_http_request();
         assert_eq!(of_headers(request.headers()), CacheUse { read: false, ..max_age(9) });
         assert_eq!(of_headers(TestRequest::get().to_http_request().headers()), CacheUse::FULL);
+        let mut metadata = MetadataMap::new();
+        assert_eq!(of_metadata(&metadata), CacheUse::FULL);
+        metadata.append(NAME, "max-age=9".parse().unwrap());
+        metadata.append(NAME, "no-cache".parse().unwrap());
+        assert_eq!(of_metadata(&metadata), CacheUse { read: false, ..max_age(9) });
     }
 
     proptest! {

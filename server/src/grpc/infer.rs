@@ -5,7 +5,7 @@ use std::time::Instant;
 use contract::Tensor;
 use engine::{
     registry::{VersionSelector, is_name},
-    serve::{CacheUse, PredictRequest},
+    serve::{CacheUse, PredictRequest, Prediction},
 };
 
 use super::{
@@ -17,21 +17,21 @@ use super::{
 use crate::{
     ApiError,
     access::Access,
-    cache_control::narrowed,
+    cache_control::of_parameter,
     shared_memory::RequestRegions,
     state::State,
     wire::{WireError, check_names},
 };
 
 /// Answers a request by `deadline`, if there is one. `cache` is what the call's metadata say; what the request itself says is
-/// in its place.
+/// in its place. Gives the answer and what it was made of.
 pub(super) async fn infer(
     state: &State,
     request: UnreadInfer,
     deadline: Option<Instant>,
     cache: CacheUse,
     mut access: Access<'_>,
-) -> Result<ModelInferResponse, ApiError> {
+) -> Result<(ModelInferResponse, Prediction), ApiError> {
     let answer = answered(state, request, deadline, cache, &mut access).await;
     access.end_call(answer)
 }
@@ -42,7 +42,7 @@ async fn answered(
     deadline: Option<Instant>,
     cache: CacheUse,
     access: &mut Access<'_>,
-) -> Result<ModelInferResponse, ApiError> {
+) -> Result<(ModelInferResponse, Prediction), ApiError> {
     access.body(request.bytes());
     let received = Instant::now();
     let InferMessage { model, version, id, timeout, priority, cache_control, inputs, outputs: wanted, raw } =
@@ -58,7 +58,7 @@ async fn answered(
     let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
     let timeout = timeout.into_iter().chain(left).min();
     let outputs = wanted.iter().map(|output| output.name.clone()).collect();
-    let cache = cache_control.map_or(cache, |value| narrowed(CacheUse::FULL, value.as_bytes()));
+    let cache = cache_control.as_deref().map_or(cache, of_parameter);
     let call = PredictRequest { model, selector, inputs, outputs, timeout, priority, cache, received: Some(received) };
     let prediction = state.engine.predict(call, None).await?;
     trace.mark("REQUEST_END");
@@ -67,7 +67,7 @@ async fn answered(
     let response = infer_response(id, &prediction, &placed, raw)?;
     access.predicted(&prediction, prediction.timing.encoded());
     trace.mark("GRPC_SEND_START");
-    Ok(response)
+    Ok((response, prediction))
 }
 
 fn read_inputs(inputs: Vec<InferInput>, regions: &RequestRegions<'_>) -> Result<Vec<Tensor>, WireError> {

@@ -1,12 +1,17 @@
 //! The message of an answer: raw bytes or typed contents, as the request came.
 //!
-//! What HTTP says in headers stands in the answer's parameters, so that the tensors stay exactly the protocol's.
+//! What HTTP says in headers stands in the metadata of a call's answer, under the same names, and in the parameters of each of the
+//! Open Inference Protocol's answers, so that those of a stream have it as well and the tensors stay exactly the protocol's.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
 use bytes::Bytes;
 use contract::Tensor;
 use engine::serve::{CacheStatus, Prediction};
+use tonic::{
+    Response,
+    metadata::{MetadataMap, MetadataValue},
+};
 
 use super::{
     contents,
@@ -87,6 +92,28 @@ fn shape(output: &Tensor) -> Result<Vec<i64>, WireError> {
         })
     };
     output.shape().iter().map(size).collect()
+}
+
+/// `message` as the answer to a call, with metadata that say of the prediction what HTTP says in headers.
+pub(super) fn described<T>(message: T, prediction: &Prediction) -> Response<T> {
+    let Prediction { id, model: _, version, outputs: _, rows: _, cache, host: _, timing: _ } = prediction;
+    let mut response = Response::new(message);
+    let headers: &mut MetadataMap = response.metadata_mut();
+    // An id is a UUID, which a header can hold.
+    if let Ok(id) = MetadataValue::try_from(id.as_str()) {
+        headers.insert("x-emberline-prediction-id", id);
+    }
+    headers.insert("x-emberline-version", (*version).into());
+    let state = match cache {
+        CacheStatus::Hit { age } => {
+            headers.insert("age", age.as_secs().into());
+            "hit"
+        }
+        CacheStatus::Miss => "miss",
+        CacheStatus::Off => "off",
+    };
+    headers.insert("x-emberline-cache", MetadataValue::from_static(state));
+    response
 }
 
 fn parameters(prediction_id: &str, version: u32, cache: CacheStatus) -> BTreeMap<String, InferParameter> {

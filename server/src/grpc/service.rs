@@ -3,11 +3,8 @@
 use std::sync::Arc;
 
 use contract::TensorSpec;
-use engine::{
-    registry::VersionSelector,
-    serve::{CacheUse, VersionState},
-};
-use tonic::{Request, Response, Status, Streaming, metadata::MetadataMap};
+use engine::{registry::VersionSelector, serve::VersionState};
+use tonic::{Request, Response, Status, Streaming};
 
 use super::{
     codec::UnreadInfer,
@@ -26,7 +23,9 @@ use super::{
     },
     guard::{Deadline, MODEL_INFER},
     infer::{infer, selector},
-    repository, settings, shared_memory, statistics,
+    repository,
+    response::described,
+    settings, shared_memory, statistics,
     stream::{Answers, answers},
 };
 use crate::{
@@ -100,16 +99,17 @@ impl GrpcInferenceService for InferenceService {
 
     async fn model_infer(&self, request: Request<UnreadInfer>) -> Answer<ModelInferResponse> {
         let deadline = request.extensions().get().map(|Deadline(deadline)| *deadline);
-        let cache = cache_use(request.metadata());
+        let cache = cache_control::of_metadata(request.metadata());
         let access = self.state.access.grpc(MODEL_INFER, request.remote_addr());
-        Ok(Response::new(infer(&self.state, request.into_inner(), deadline, cache, access).await?))
+        let (response, prediction) = infer(&self.state, request.into_inner(), deadline, cache, access).await?;
+        Ok(described(response, &prediction))
     }
 
     type ModelStreamInferStream = Answers;
 
     async fn model_stream_infer(&self, request: Request<Streaming<UnreadInfer>>) -> Answer<Answers> {
         let deadline = request.extensions().get().map(|Deadline(deadline)| *deadline);
-        let cache = cache_use(request.metadata());
+        let cache = cache_control::of_metadata(request.metadata());
         let remote = request.remote_addr();
         Ok(Response::new(answers(Arc::clone(&self.state), request.into_inner(), deadline, cache, remote)))
     }
@@ -195,12 +195,6 @@ impl GrpcInferenceService for InferenceService {
     async fn log_settings(&self, request: Request<LogSettingsRequest>) -> Answer<LogSettingsResponse> {
         Ok(Response::new(settings::logs(&self.state, request.into_inner())?))
     }
-}
-
-/// What the metadata of a call let the cache do.
-fn cache_use(metadata: &MetadataMap) -> CacheUse {
-    let values = metadata.get_all(cache_control::NAME).iter();
-    values.fold(CacheUse::FULL, |cache, value| cache_control::narrowed(cache, value.as_bytes()))
 }
 
 fn tensor_metadata(specs: &[TensorSpec]) -> Vec<TensorMetadata> {

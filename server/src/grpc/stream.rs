@@ -64,7 +64,7 @@ async fn answer(
     let id = request.id();
     let access = state.access.grpc(MODEL_STREAM_INFER, remote);
     match infer(state, request, deadline, cache, access).await {
-        Ok(mut response) => {
+        Ok((mut response, _prediction)) => {
             let last = InferParameter { parameter_choice: Some(ParameterChoice::BoolParam(true)) };
             response.parameters.insert(FINAL.to_owned(), last);
             ModelStreamInferResponse { error_message: String::new(), infer_response: Some(response) }

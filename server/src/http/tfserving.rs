@@ -89,10 +89,11 @@ async fn answered(state: &Shared, request: &HttpRequest, payload: Payload, acces
     access.asked(&name.model);
     let body = body::read(state, request, payload).await?;
     access.body(&body);
+    let cache = cache_control::of_headers(request.headers());
     match method {
-        Method::Predict => predict(state, &name, &body, cache_control::of_headers(request.headers()), access).await,
-        Method::Classify => classify(state, &name, &body, access).await,
-        Method::Regress => regress(state, &name, &body, access).await,
+        Method::Predict => predict(state, &name, &body, cache, access).await,
+        Method::Classify => classify(state, &name, &body, cache, access).await,
+        Method::Regress => regress(state, &name, &body, cache, access).await,
     }
 }
 
@@ -110,18 +111,18 @@ async fn predict(state: &Shared, name: &ModelName, body: &[u8], cache: CacheUse,
     Ok(predicted(&prediction, answer))
 }
 
-async fn classify(state: &Shared, name: &ModelName, body: &[u8], access: &mut Access<'_>) -> Answer {
+async fn classify(state: &Shared, name: &ModelName, body: &[u8], cache: CacheUse, access: &mut Access<'_>) -> Answer {
     let read = |signature: &Signature| read_examples(state, Method::Classify, body, signature);
-    let Classified { prediction, labels, scores } = results::classify(&state.engine, name, None, read).await?;
+    let Classified { prediction, labels, scores } = results::classify(&state.engine, name, None, cache, read).await?;
     let mut answer = Vec::with_capacity(USUAL_ANSWER);
     encode_tfs_classes(&mut answer, &labels, &scores)?;
     access.predicted(&prediction, prediction.timing.encoded());
     Ok(predicted(&prediction, answer))
 }
 
-async fn regress(state: &Shared, name: &ModelName, body: &[u8], access: &mut Access<'_>) -> Answer {
+async fn regress(state: &Shared, name: &ModelName, body: &[u8], cache: CacheUse, access: &mut Access<'_>) -> Answer {
     let read = |signature: &Signature| read_examples(state, Method::Regress, body, signature);
-    let Regressed { prediction, values } = results::regress(&state.engine, name, None, read).await?;
+    let Regressed { prediction, values } = results::regress(&state.engine, name, None, cache, read).await?;
     let mut answer = Vec::with_capacity(USUAL_ANSWER);
     encode_tfs_regressions(&mut answer, &values)?;
     access.predicted(&prediction, prediction.timing.encoded());

@@ -5,7 +5,7 @@ use std::time::Duration;
 use contract::{Axis, DataType, Element, Signature, Task, TaskSpec, Tensor, TensorSpec};
 use engine::{
     Engine,
-    serve::{PredictRequest, Prediction},
+    serve::{CacheUse, PredictRequest, Prediction},
 };
 
 use super::ModelName;
@@ -35,13 +35,14 @@ pub(crate) async fn classify(
     engine: &Engine,
     name: &ModelName,
     timeout: Option<Duration>,
+    cache: CacheUse,
     read: impl Fn(&Signature) -> Result<Vec<Tensor>, ApiError>,
 ) -> Result<Classified, ApiError> {
     let ask = |signature: &Signature| {
         let TaskSpec { task: _, classes, score, loss: _ } = classes(&name.model, signature)?;
         let inputs = read(signature)?;
         Ok((
-            PredictRequest { outputs: vec![score.clone()], timeout, ..PredictRequest::new("", inputs) },
+            PredictRequest { outputs: vec![score.clone()], timeout, cache, ..PredictRequest::new("", inputs) },
             classes.clone(),
         ))
     };
@@ -58,12 +59,13 @@ pub(crate) async fn regress(
     engine: &Engine,
     name: &ModelName,
     timeout: Option<Duration>,
+    cache: CacheUse,
     read: impl Fn(&Signature) -> Result<Vec<Tensor>, ApiError>,
 ) -> Result<Regressed, ApiError> {
     let ask = |signature: &Signature| {
         let outputs = vec![number(&name.model, signature)?.to_owned()];
         let inputs = read(signature)?;
-        Ok((PredictRequest { outputs, timeout, ..PredictRequest::new("", inputs) }, ()))
+        Ok((PredictRequest { outputs, timeout, cache, ..PredictRequest::new("", inputs) }, ()))
     };
     let (prediction, ()) = name.answer(engine, ask).await?;
     let values = scores(&prediction.outputs);

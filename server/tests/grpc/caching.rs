@@ -30,8 +30,15 @@ async fn calls_say_what_the_cache_may_do() {
     assert_eq!((code, message.contains("only-if-cached")), (Code::FailedPrecondition, true), "{message}");
     let mut seen = Vec::new();
     for control in ["no-store", "max-age=60", "only-if-cached", "no-cache", "max-age=0", "malformed=\"", "no-store"] {
-        let answer = client.model_infer(with_metadata(control)).await.unwrap().into_inner();
-        seen.push(text(&answer, "emberline_cache").unwrap());
+        let answer = client.model_infer(with_metadata(control)).await.unwrap();
+        let said = |name: &str| answer.metadata().get(name).map(|value| value.to_str().unwrap().to_owned());
+        let state = said("x-emberline-cache").unwrap();
+        // The message says it as well, as it does in a stream.
+        assert_eq!(text(answer.get_ref(), "emberline_cache").as_ref(), Some(&state), "{control}");
+        assert_eq!(text(answer.get_ref(), "emberline_prediction_id"), said("x-emberline-prediction-id"), "{control}");
+        assert_eq!(said("x-emberline-version").as_deref(), Some("1"), "{control}");
+        assert_eq!(said("age").as_deref(), (state == "hit").then_some("0"), "{control}");
+        seen.push(state);
     }
     assert_eq!(seen, ["off", "miss", "hit", "miss", "miss", "hit", "off"]);
     api.stop().await;

@@ -201,10 +201,17 @@ impl Api {
     }
 
     pub(crate) fn send(&self, method: &str, path: &str, body: &str) -> Answer {
+        self.send_with(method, path, &[], body)
+    }
+
+    pub(crate) fn send_with(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let config =
             ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(20)));
         let agent: ureq::Agent = config.allow_non_standard_methods(true).build().into();
-        let request = ureq::http::Request::builder().method(method).uri(format!("http://{}{path}", self.http));
+        let mut request = ureq::http::Request::builder().method(method).uri(format!("http://{}{path}", self.http));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         let request = request.body(body.as_bytes().to_vec()).unwrap();
         let request = agent.configure_request(request).allow_non_standard_methods(true).build();
         let mut response = agent.run(request).unwrap();

@@ -17,11 +17,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use engine::serve::{CacheStatus, PredictRequest, Prediction};
-use tonic::{
-    Request, Response, Status,
-    metadata::{MetadataMap, MetadataValue},
-};
+use engine::serve::{CacheUse, PredictRequest, Prediction};
+use tonic::{Request, Response, Status};
 
 use self::{
     generated::serving::{
@@ -32,10 +29,11 @@ use self::{
     },
     message::{ExamplesMessage, MetadataMessage, PredictMessage},
 };
-use super::{codec::Incoming, guard::Deadline};
+use super::{codec::Incoming, guard::Deadline, response::described};
 use crate::{
     ApiError,
     access::Access,
+    cache_control,
     state::State,
     tfs::{
         Method, SERVING_DEFAULT,
@@ -112,7 +110,7 @@ impl PredictionCalls {
         request: Request<Unread>,
         access: &mut Access<'_>,
     ) -> Result<Response<PredictResponse>, ApiError> {
-        let (timeout, Unread(bytes)) = parts(request);
+        let (timeout, cache, Unread(bytes)) = parts(request);
         let received = Some(Instant::now());
         let (head, call) = {
             let message = PredictMessage::read(&bytes)?;
@@ -122,7 +120,7 @@ impl PredictionCalls {
             name.deployment(&self.state.engine)?;
             let inputs = message.tensors(self.most_repeated())?;
             let outputs = message.outputs;
-            let call = PredictRequest { outputs, timeout, received, ..PredictRequest::new(&name.model, inputs) };
+            let call = PredictRequest { outputs, timeout, cache, received, ..PredictRequest::new(&name.model, inputs) };
             (message.head, call)
         };
         // They need not wait in the queue.
@@ -135,7 +133,7 @@ impl PredictionCalls {
             outputs: outputs.collect::<Result<_, ApiError>>()?,
         };
         access.predicted(&prediction, prediction.timing.encoded());
-        Ok(with_headers(message, &prediction))
+        Ok(described(message, &prediction))
     }
 
     async fn classified(
@@ -143,13 +141,13 @@ impl PredictionCalls {
         request: Request<Unread>,
         access: &mut Access<'_>,
     ) -> Result<Response<ClassificationResponse>, ApiError> {
-        let (timeout, Unread(bytes)) = parts(request);
+        let (timeout, cache, Unread(bytes)) = parts(request);
         let ExamplesMessage { head, input } = ExamplesMessage::read(&bytes)?;
         let name = head.named(Method::Classify)?;
         access.asked(&name.model);
         let read = |signature: &_| examples::read(&input, signature, self.most_repeated());
         let Classified { prediction, labels, scores } =
-            results::classify(&self.state.engine, &name, timeout, read).await?;
+            results::classify(&self.state.engine, &name, timeout, cache, read).await?;
         let class = |(label, score): (&String, &f32)| Class { label: label.clone(), score: *score };
         let row = |scores: &[f32]| Classifications { classes: labels.iter().zip(scores).map(class).collect() };
         let message = ClassificationResponse {
@@ -159,7 +157,7 @@ impl PredictionCalls {
             model_spec: Some(answered(&prediction, head.signature)),
         };
         access.predicted(&prediction, prediction.timing.encoded());
-        Ok(with_headers(message, &prediction))
+        Ok(described(message, &prediction))
     }
 
     async fn regressed(
@@ -167,19 +165,20 @@ impl PredictionCalls {
         request: Request<Unread>,
         access: &mut Access<'_>,
     ) -> Result<Response<RegressionResponse>, ApiError> {
-        let (timeout, Unread(bytes)) = parts(request);
+        let (timeout, cache, Unread(bytes)) = parts(request);
         let ExamplesMessage { head, input } = ExamplesMessage::read(&bytes)?;
         let name = head.named(Method::Regress)?;
         access.asked(&name.model);
         let read = |signature: &_| examples::read(&input, signature, self.most_repeated());
-        let Regressed { prediction, values } = results::regress(&self.state.engine, &name, timeout, read).await?;
+        let Regressed { prediction, values } =
+            results::regress(&self.state.engine, &name, timeout, cache, read).await?;
         let regressions = values.into_iter().map(|value| Regression { value }).collect();
         let message = RegressionResponse {
             result: Some(RegressionResult { regressions }),
             model_spec: Some(answered(&prediction, head.signature)),
         };
         access.predicted(&prediction, prediction.timing.encoded());
-        Ok(with_headers(message, &prediction))
+        Ok(described(message, &prediction))
     }
 }
 
@@ -208,7 +207,7 @@ impl PredictionService for PredictionCalls {
     }
 
     async fn get_model_metadata(&self, request: Request<Unread>) -> Answer<GetModelMetadataResponse> {
-        let (_, Unread(bytes)) = parts(request);
+        let Unread(bytes) = request.into_inner();
         let name = MetadataMessage::read(&bytes)?;
         Ok(Response::new(metadata::metadata_response(&*name.deployment(&self.state.engine)?)))
     }
@@ -228,7 +227,7 @@ impl ModelCalls {
 #[tonic::async_trait]
 impl ModelService for ModelCalls {
     async fn get_model_status(&self, request: Request<Unread>) -> Answer<GetModelStatusResponse> {
-        let (_, Unread(bytes)) = parts(request);
+        let Unread(bytes) = request.into_inner();
         let name = message::StatusMessage::read(&bytes)?;
         let status = model_status(&self.state.engine, &name).await?;
         Ok(Response::new(metadata::status_response(status)))
@@ -241,10 +240,11 @@ impl ModelService for ModelCalls {
     }
 }
 
-/// How long the client still waits, and the message.
-fn parts(request: Request<Unread>) -> (Option<Duration>, Unread) {
+/// How long the client still waits, what the cache may do for it, and the message.
+fn parts(request: Request<Unread>) -> (Option<Duration>, CacheUse, Unread) {
     let left = request.extensions().get().map(|Deadline(deadline)| deadline.saturating_duration_since(Instant::now()));
-    (left, request.into_inner())
+    let cache = cache_control::of_metadata(request.metadata());
+    (left, cache, request.into_inner())
 }
 
 /// The model, version and signature that answered.
@@ -255,26 +255,4 @@ fn answered(prediction: &Prediction, asked: String) -> ModelSpec {
         version_choice: Some(VersionChoice::Version(prediction.version.into())),
         signature_name,
     }
-}
-
-/// Says of a prediction in metadata what HTTP says in headers.
-fn with_headers<T>(message: T, prediction: &Prediction) -> Response<T> {
-    let Prediction { id, model: _, version, outputs: _, rows: _, cache, host: _, timing: _ } = prediction;
-    let mut response = Response::new(message);
-    let headers: &mut MetadataMap = response.metadata_mut();
-    // An id is a UUID, which a header can hold.
-    if let Ok(id) = MetadataValue::try_from(id.as_str()) {
-        headers.insert("x-emberline-prediction-id", id);
-    }
-    headers.insert("x-emberline-version", (*version).into());
-    let state = match cache {
-        CacheStatus::Hit { age } => {
-            headers.insert("age", age.as_secs().into());
-            "hit"
-        }
-        CacheStatus::Miss => "miss",
-        CacheStatus::Off => "off",
-    };
-    headers.insert("x-emberline-cache", MetadataValue::from_static(state));
-    response
 }

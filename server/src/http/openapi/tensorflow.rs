@@ -2,7 +2,10 @@
 
 use serde_json::json;
 
-use super::describe::{Call, any, get, list, map, object, post, string, word};
+use super::{
+    describe::{Call, any, get, list, map, object, post, string, word},
+    own::CACHE_CONTROL,
+};
 
 pub(super) const TAG: &str = "TensorFlow Serving";
 
@@ -67,6 +70,7 @@ fn predict() -> Call {
         TAG,
         "Predict.",
     )
+    .header("Cache-Control", CACHE_CONTROL)
     .takes(request, json!({ "instances": [[1.0, 2.0]] }))
     .answers("The outputs.", response, json!({ "predictions": [[3.0]] }))
     .fails(&[400, 404, 500, 503, 504])
@@ -82,6 +86,7 @@ fn classify() -> Call {
         TAG,
         "Classify examples.",
     )
+    .header("Cache-Control", CACHE_CONTROL)
     .takes(examples(), json!({ "examples": [{ "alcohol": 9.4 }] }))
     .answers(
         "For each example its classes with their scores.",
@@ -101,6 +106,7 @@ fn regress() -> Call {
         TAG,
         "Predict one number for each example.",
     )
+    .header("Cache-Control", CACHE_CONTROL)
     .takes(examples(), json!({ "examples": [{ "alcohol": 9.4 }] }))
     .answers(
         "For each example its number.",
