@@ -159,6 +159,8 @@ Own {
     CACHE_CAPACITY: Gauge "cache_capacity_bytes" [] "bytes" "Memory that they may take.";
     CACHE_COALESCED: Counter "cache_coalesced" [] "requests"
         "Requests that got the answer of an equal one that was under way; they are hits as well.";
+    CACHE_OVERTAKEN: Counter "cache_overtaken" [] "requests"
+        "Requests under way that an equal and more urgent one did not wait for.";
     CACHE_CONTENDED: Counter "cache_contended" ["operation"] "operations"
         "Times that a lock of the cache was taken, which nobody waits for, by operation: read, join (both computed then) or insert (left out).";
     CACHE_EXPIRED: Counter "cache_expired" [] "answers" "Look-ups that found an answer past its time to live.";

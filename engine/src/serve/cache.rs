@@ -9,6 +9,9 @@
 //! - Equal requests wait for the first one, each with its own deadline (the caller puts a timeout around). When the first
 //!   one is cancelled or out of time, the next one computes; when the model itself refuses or fails, all that waited get
 //!   that failure, and nothing is kept.
+//! - A request that is more urgent than the one that computes does not wait for it, but computes too: later ones wait for it, and
+//!   its answer is that of the slower one as well, if it is there first. Should there be no room for it in the queue, it waits after
+//!   all.
 
 mod counts;
 mod flights;
@@ -29,13 +32,13 @@ use quick_cache::{DefaultHashBuilder, OptionsBuilder, sync::Cache};
 pub use self::counts::CacheStatistics;
 use self::{
     counts::Counts,
-    flights::{Flights, Refusal},
+    flights::{Came, Flights, Refusal, Seat},
     held::{Bytes, Evicted, Evictions, Held},
     question::{Key, KeyRef},
 };
 pub(super) use self::{
     held::Answer,
-    question::{Question, Terms},
+    question::{Question, Terms, Urgency},
 };
 use super::request::CacheStatus;
 use crate::{Error, Result};
@@ -119,7 +122,7 @@ impl AnswerCache {
 
     /// Looks a question up without waiting for anything; a hit allocates nothing and reads no clock.
     pub(super) fn look_up(&self, question: &Question<'_>) -> LookUp {
-        let Terms { cache, ttl, asked: _ } = question.terms;
+        let Terms { cache, ttl, asked: _, urgency: _ } = question.terms;
         if ttl.is_zero() || !(cache.read || cache.store) {
             return LookUp::Past;
         }
@@ -179,45 +182,74 @@ impl AnswerCache {
     ) -> Result<(Answer, CacheStatus)> {
         let Miss { key, terms } = miss;
         let mut compute = pin!(compute);
-        let seat = if terms.cache.read && terms.cache.store {
-            let seat = self.flights.join(key);
-            self.counts.contended_joins.add(u64::from(seat.is_none()));
-            seat
-        } else {
-            None
-        };
-        let mut computed = false;
-        if let Some(seat) = seat {
+        let mut seat = self.seat(miss);
+        // Set when this request found no room for itself, and waits for the one that it meant to overtake.
+        let mut refused = None;
+        while let Some(taken) = seat {
+            let mut computed = false;
             let lead = async {
                 // The flight that answered this may have ended since the look-up.
                 if let Some((held, _age)) = self.find(&key.borrowed(), terms) {
                     return Ok(Ok(held));
                 }
+                if let Some(refused) = refused.take() {
+                    return Err(refused);
+                }
                 computed = true;
+                taken.lead();
                 match compute.as_mut().await {
-                    Ok(answer) => Ok(Ok(self.keep(key, &answer))),
+                    Ok(answer) => {
+                        let held = self.keep(key, &answer);
+                        taken.bring(&held);
+                        Ok(Ok(held))
+                    }
                     Err(Error::Input(error)) => Ok(Err(Refusal::Input(error))),
                     Err(Error::Run(error)) => Ok(Err(Refusal::Run(error))),
                     // Out of time, overload and the like are this request's own.
                     Err(own) => Err(own),
                 }
             };
-            match seat.outcome(lead).await? {
-                Err(refusal) => return Err(refusal.clone().into()),
-                Ok(held) if computed => return Ok((held.answer.clone(), CacheStatus::Miss)),
-                Ok(held) => {
-                    if let Some(age) = terms.age(held.made, (self.clock)()) {
-                        self.counts.coalesced.add(1);
-                        return Ok((held.answer.clone(), CacheStatus::Hit { age }));
-                    }
+            let held = match taken.outcome(lead).await {
+                Ok(Came::Outcome(Err(refusal))) => return Err(refusal.clone().into()),
+                Ok(Came::Outcome(Ok(held))) if computed => return Ok((held.answer.clone(), CacheStatus::Miss)),
+                Ok(Came::Outcome(Ok(held)) | Came::Brought(held)) => held,
+                Ok(Came::Slower) => {
+                    seat = self.seat(miss);
+                    continue;
                 }
+                Err(error @ (Error::Overloaded { .. } | Error::TooLate { .. })) if computed => {
+                    let Some(slower) = taken.overtaken() else { return Err(error) };
+                    (seat, refused) = (Some(slower), Some(error));
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            if let Some(age) = terms.age(held.made, (self.clock)()) {
+                self.counts.coalesced.add(1);
+                return Ok((held.answer.clone(), CacheStatus::Hit { age }));
             }
+            break;
+        }
+        if let Some(refused) = refused {
+            return Err(refused);
         }
         let answer = compute.await?;
         if terms.cache.store {
             self.keep(key, &answer);
         }
         Ok((answer, CacheStatus::Miss))
+    }
+
+    /// A part in the flight that answers what was missed; none when the request wants none, or that would mean to wait.
+    fn seat(&self, miss: &Miss) -> Option<Seat<'_>> {
+        let Miss { key, terms } = miss;
+        if !(terms.cache.read && terms.cache.store) {
+            return None;
+        }
+        let seat = self.flights.join(key, terms.urgency);
+        self.counts.contended_joins.add(u64::from(seat.is_none()));
+        self.counts.overtaken.add(u64::from(seat.as_ref().is_some_and(Seat::overtakes)));
+        seat
     }
 
     /// Keeps an answer, unless it is too large or that would mean to wait.
@@ -246,13 +278,22 @@ impl AnswerCache {
 
     /// What it holds and did.
     pub(super) fn statistics(&self) -> CacheStatistics {
-        let Counts { coalesced, contended_look_ups, contended_joins, contended_inserts, expired, evicted, too_large } =
-            &self.counts;
+        let Counts {
+            coalesced,
+            overtaken,
+            contended_look_ups,
+            contended_joins,
+            contended_inserts,
+            expired,
+            evicted,
+            too_large,
+        } = &self.counts;
         CacheStatistics {
             entries: self.answers.len() as u64,
             bytes: self.answers.weight(),
             capacity_bytes: self.answers.capacity(),
             coalesced: coalesced.get(),
+            overtaken: overtaken.get(),
             contended_look_ups: contended_look_ups.get(),
             contended_joins: contended_joins.get(),
             contended_inserts: contended_inserts.get(),

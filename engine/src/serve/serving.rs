@@ -17,7 +17,7 @@ use tokio::time::timeout_at;
 use super::{
     admission::Refusal,
     batcher::{Computed, Failure},
-    cache::{Answer, AnswerCache, CacheStatistics, LookUp, Question, Terms},
+    cache::{Answer, AnswerCache, CacheStatistics, LookUp, Question, Terms, Urgency},
     deployment::{Deployment, Pass, ServedModel},
     direct::DirectRuns,
     executor::{Executor, Refused, guarded},
@@ -208,7 +208,8 @@ impl Serving {
 
         let cache = self.inner.cache.as_ref();
         let found = cache.map_or(LookUp::Past, |cache| {
-            let terms = Terms { cache: *cache_use, ttl: deployment.cache_ttl(), asked: started };
+            let urgency = Urgency { level: priority, deadline };
+            let terms = Terms { cache: *cache_use, ttl: deployment.cache_ttl(), asked: started, urgency };
             let revision = deployment.model.revision();
             cache.look_up(&Question { deployment: deployment.id, revision, wanted, inputs, terms })
         });

@@ -25,6 +25,7 @@ impl Count {
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     pub(super) coalesced: Count,
+    pub(super) overtaken: Count,
     pub(super) contended_look_ups: Count,
     pub(super) contended_joins: Count,
     pub(super) contended_inserts: Count,
@@ -44,6 +45,8 @@ pub struct CacheStatistics {
     pub capacity_bytes: u64,
     /// Requests that got the answer of an equal one that was under way.
     pub coalesced: u64,
+    /// Requests under way that an equal and more urgent one did not wait for.
+    pub overtaken: u64,
     /// Look-ups that found a lock taken and counted as misses.
     pub contended_look_ups: u64,
     /// Requests that found a lock taken where equal requests under way are listed, and computed by themselves.
@@ -66,6 +69,7 @@ impl CacheStatistics {
             bytes,
             capacity_bytes,
             coalesced,
+            overtaken,
             contended_look_ups,
             contended_joins,
             contended_inserts,
@@ -81,6 +85,7 @@ impl CacheStatistics {
             families::CACHE_BYTES.family(one(bytes)),
             families::CACHE_CAPACITY.family(one(capacity_bytes)),
             families::CACHE_COALESCED.family(one(coalesced)),
+            families::CACHE_OVERTAKEN.family(one(overtaken)),
             families::CACHE_CONTENDED.family(contended.to_vec()),
             families::CACHE_EXPIRED.family(one(expired)),
             families::CACHE_EVICTED.family(one(evicted)),

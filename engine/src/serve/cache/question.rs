@@ -58,6 +58,17 @@ pub(in crate::serve) struct Terms {
     pub(in crate::serve) ttl: Duration,
     /// When it asks.
     pub(in crate::serve) asked: Instant,
+    /// How long it may wait for an equal request.
+    pub(in crate::serve) urgency: Urgency,
+}
+
+/// How urgent a request is, in the order of the executor's queues: by level, and within a level by deadline.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::serve) struct Urgency {
+    /// Priority level; 1 is the most urgent.
+    pub(in crate::serve) level: u32,
+    /// When its time is over.
+    pub(in crate::serve) deadline: Instant,
 }
 
 impl Terms {

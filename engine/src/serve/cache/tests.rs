@@ -3,6 +3,7 @@
 mod contention;
 mod model;
 mod speed;
+mod urgency;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -51,9 +52,14 @@ fn marks(answer: &Answer) -> Vec<u64> {
     answer.outputs[0].values::<u64>().unwrap().to_vec()
 }
 
+/// The urgency of a request that names none.
+fn usual(cache: &AnswerCache) -> Urgency {
+    Urgency { level: 2, deadline: (cache.clock)() + Duration::from_secs(30) }
+}
+
 /// Asks at revision 0 for all outputs, on terms.
 fn ask_on(cache: &AnswerCache, deployment: u64, inputs: &[Tensor], cache_use: CacheUse, ttl: Duration) -> LookUp {
-    let terms = Terms { cache: cache_use, ttl, asked: (cache.clock)() };
+    let terms = Terms { cache: cache_use, ttl, asked: (cache.clock)(), urgency: usual(cache) };
     cache.look_up(&Question { deployment, revision: 0, wanted: &[], inputs, terms })
 }
 
@@ -343,7 +349,9 @@ fn wanted_outputs_are_part_of_the_question() {
     let key = |wanted: &[&str], inputs: &[Tensor]| {
         let wanted: Vec<String> = wanted.iter().map(ToString::to_string).collect();
         let mut key = Vec::new();
-        let terms = Terms { cache: CacheUse::FULL, ttl: TTL, asked: Instant::now() };
+        let asked = Instant::now();
+        let urgency = Urgency { level: 1, deadline: asked };
+        let terms = Terms { cache: CacheUse::FULL, ttl: TTL, asked, urgency };
         Question { deployment: 0, revision: 0, wanted: &wanted, inputs, terms }.write(&mut key);
         key
     };

@@ -189,8 +189,6 @@ async fn equal_requests_in_flight_reach_the_device_once() {
     probe.brake();
     let first = start(&serving, request([1.0])).await;
     let second = start(&serving, request([1.0])).await;
-    let impatient = serving.predict(timed([1.0], Duration::from_millis(20))).await;
-    assert!(matches!(impatient, Err(Error::DeadlineExceeded { .. })));
     probe.release();
     assert_eq!(first.await.unwrap().unwrap().cache, CacheStatus::Miss);
     assert!(matches!(second.await.unwrap().unwrap().cache, CacheStatus::Hit { .. }));

@@ -9,6 +9,7 @@ mod lifecycle;
 mod load;
 mod scaling;
 mod swap;
+mod urgency;
 
 use std::{sync::Arc, time::Duration};
 

@@ -7,7 +7,10 @@ use std::{
 
 use rand::{RngExt, SeedableRng, rngs::SmallRng};
 
-use super::*;
+use super::{
+    urgency::{overloaded, urgent},
+    *,
+};
 
 /// Longer than any of this takes unless somebody waits for the lock.
 const LONG: Duration = Duration::from_secs(20);
@@ -78,7 +81,8 @@ fn a_flight_that_could_not_be_taken_off_is_not_joined() {
     assert_eq!(cache.flights.listed(), 0);
 }
 
-/// Requests of a few questions from many tasks; some give up, some fail, some go past the cache, and deployments go. Each gets
+/// Requests of a few questions from many tasks; some are urgent, some give up, some fail, some are refused, some go past the cache,
+/// and deployments go. Each gets
 /// an answer to its own question, and nothing is left behind.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn stands_many_threads_and_cancelling() {
@@ -104,15 +108,22 @@ async fn stands_many_threads_and_cancelling() {
                             assert_eq!(marks(&found), [deployment, question]);
                             continue;
                         }
-                        LookUp::Miss(miss) => miss,
+                        LookUp::Miss(miss) => urgent(miss, random.random_range(1..4), random.random_range(0..100)),
                         LookUp::Past => continue,
                     };
                     let (pause, fails) = (random.random_range(0..4), random.random_bool(0.1));
+                    let full = random.random_bool(0.1);
                     let compute = async {
                         for _ in 0..pause {
                             tokio::task::yield_now().await;
                         }
-                        if fails { Err(refused()) } else { Ok(answer(&[deployment, question])) }
+                        if full {
+                            Err(overloaded())
+                        } else if fails {
+                            Err(refused())
+                        } else {
+                            Ok(answer(&[deployment, question]))
+                        }
                     };
                     let patience = Duration::from_micros(random.random_range(0..300));
                     match tokio::time::timeout(patience, cache.compute_once(&miss, compute)).await {
@@ -120,7 +131,8 @@ async fn stands_many_threads_and_cancelling() {
                             answered.fetch_add(1, Ordering::Relaxed);
                             assert_eq!(marks(&found), [deployment, question]);
                         }
-                        Ok(Err(error)) => assert!(matches!(error, Error::Run(_)), "{error}"),
+                        Ok(Err(Error::Run(_) | Error::Overloaded { .. })) => {}
+                        Ok(Err(error)) => panic!("expected an answer or one of two errors, got {error}"),
                         Err(_elapsed) => {
                             cancelled.fetch_add(1, Ordering::Relaxed);
                         }
@@ -136,6 +148,7 @@ async fn stands_many_threads_and_cancelling() {
         tokio::time::timeout(LONG, task).await.expect("a request was forgotten").unwrap();
     }
     assert!(answered.load(Ordering::SeqCst) > 0);
+    assert!(cache.statistics().overtaken > 0);
     // At most one for each question: a lock was taken when the flight was over.
     assert!(cache.flights.listed() <= 8, "{} flights are left", cache.flights.listed());
     (0..2).for_each(|deployment| cache.remove_deployment(deployment));

@@ -60,7 +60,8 @@ proptest! {
                     };
                     let expected = held.get(&id).copied().filter(|(_serial, made)| wish.read && fresh(*made));
                     let inputs = inputs(question);
-                    let terms = Terms { cache: wish, ttl: Duration::from_secs(ttl), asked: (cache.clock)() };
+                    let (ttl, asked, urgency) = (Duration::from_secs(ttl), (cache.clock)(), usual(&cache));
+                    let terms = Terms { cache: wish, ttl, asked, urgency };
                     let asked = Question { deployment: deployment as u64, revision, wanted: &[], inputs: &inputs, terms };
                     match cache.look_up(&asked) {
                         LookUp::Hit(found, age) => {
@@ -85,7 +86,7 @@ proptest! {
                                 Err(error) => prop_assert!(fails, "{}", error),
                             }
                         }
-                        LookUp::Past => prop_assert!(ttl == 0 || !(wish.read || wish.store)),
+                        LookUp::Past => prop_assert!(ttl.is_zero() || !(wish.read || wish.store)),
                     }
                 }
                 Event::Turn(by) => {

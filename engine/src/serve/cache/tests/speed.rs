@@ -28,7 +28,7 @@ async fn cost_of_a_hit() {
         let inputs = [Tensor::from_values("features", vec![1, floats], &values).unwrap()];
         let miss = missed(ask_on(&cache, 0, &inputs, CacheUse::FULL, ttl));
         let mut key = Vec::new();
-        let terms = Terms { cache: CacheUse::FULL, ttl, asked: Instant::now() };
+        let terms = Terms { cache: CacheUse::FULL, ttl, asked: Instant::now(), urgency: usual(&cache) };
         let question = Question { deployment: 0, revision: 0, wanted: &[], inputs: &inputs, terms };
         let missing = nanos(rounds, || {
             black_box(cache.look_up(&Question { deployment: 1, ..question }));
