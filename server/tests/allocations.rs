@@ -1,5 +1,6 @@
-//! How often a request allocates, from the bytes of its socket to the bytes of its answer. The counts are what they were when
-//! this was last looked at: who makes a request allocate more should know it, and who saves one may write the new count here.
+//! How often a request allocates, from the bytes of its socket to the bytes of its answer. The counts are what they are, neither
+//! more nor less, with and without optimisation: who makes a request allocate more should know it, and who saves one writes the
+//! new count here, so that it is not lost again unseen.
 
 #![cfg(test)]
 
@@ -59,7 +60,7 @@ fn allocations(api: &Api, mut request: impl FnMut(u64, &mut Vec<u8>)) -> u64 {
     };
     round();
     let least = (0..ROUNDS).map(|_| round()).min().unwrap();
-    // What comes once in a while is not the request's own.
+    // What comes once in a while is not the request's own. It only adds, so this is no less than what the request does.
     least / ROUND
 }
 
@@ -91,8 +92,8 @@ fn a_request_allocates_as_often_as_it_did() {
         ("by the executor", 35, allocations(&uncached, |number, bytes| write_request(bytes, "queued", number))),
         ("missed and kept", 35, allocations(&cached, |number, bytes| write_request(bytes, "direct", number))),
     ];
-    for (way, most, count) in counts {
-        // A compiler that optimises may save one; none at all would mean that nothing was counted.
-        assert!((most / 2..=most).contains(&count), "{way}: expected {most} allocations, got {count}");
-    }
+    let moved = counts.iter().filter(|(_way, expected, count)| expected != count);
+    let moved: Vec<_> =
+        moved.map(|(way, expected, count)| format!("{way}: expected {expected}, got {count}")).collect();
+    assert!(moved.is_empty(), "allocations of a request {}; what is meant is to be written here", moved.join(", "));
 }
