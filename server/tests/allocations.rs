@@ -5,7 +5,7 @@
 #![cfg(test)]
 
 #[expect(dead_code, reason = "other tests need more of it")]
-#[path = "it/harness.rs"]
+#[path = "harness/mod.rs"]
 mod harness;
 
 use std::{
@@ -15,7 +15,7 @@ use std::{
 };
 
 use engine::{serve::ServingSettings, testing::FakeSettings};
-use harness::Api;
+use harness::blocking::Api;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, Stats, StatsAlloc};
 
 #[global_allocator]
@@ -43,7 +43,7 @@ impl Client {
 
 /// Allocations of one request: the `n`th is made by `request` and written where the last one was.
 fn allocations(api: &Api, mut request: impl FnMut(u64, &mut Vec<u8>)) -> u64 {
-    let stream = TcpStream::connect(api.address).unwrap();
+    let stream = TcpStream::connect(api.http).unwrap();
     stream.set_nodelay(true).unwrap();
     let mut client = Client { stream, answer: [0; 4096] };
     let mut bytes = Vec::with_capacity(1024);

@@ -129,7 +129,7 @@ async fn logs_are_changed_as_over_http() {
         log_settings_request::{SettingValue, setting_value::ParameterChoice as Asked},
         log_settings_response::setting_value::ParameterChoice as Told,
     };
-    let api = Api::with_logs().await;
+    let api = Api::with_logs("off").await;
     let mut client = api.client().await;
     let mut set = async |settings: Vec<(&str, Asked)>| {
         let one = |(name, choice): (&str, _)| (name.to_owned(), SettingValue { parameter_choice: Some(choice) });

@@ -1,26 +1,15 @@
-//! A server of fake models on free ports, and clients for it.
+//! The server of fake models, and gRPC clients for it.
 
-use std::{
-    net::SocketAddr,
-    path::Path,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+#[expect(dead_code, reason = "other tests need more of it")]
+#[path = "../harness/mod.rs"]
+mod shared;
 
-use contract::{Device, Format, Model, OpenError, Task, VersionMetadata};
-use engine::{
-    Engine, EngineSettings,
-    feedback::FeedbackSettings,
-    jobs::JobsSettings,
-    registry::RegistrySettings,
-    serve::ServingSettings,
-    testing::{FakeFormat, FakeModel, FakeProbe, FakeSettings},
-};
-use parking_lot::Mutex;
-use server::{Running, settings::ServerSettings};
-use tokio::runtime::Handle;
+use std::sync::Arc;
+
+use contract::Model;
+use engine::{serve::ServingSettings, testing::FakeSettings};
 use tonic::{
-    Code, Status,
+    Status,
     codegen::http::{HeaderMap, Request, Uri},
     transport::Channel,
 };
@@ -31,6 +20,7 @@ use self::inference::{
     infer_parameter::ParameterChoice,
     model_infer_request::{InferInputTensor, InferRequestedOutputTensor},
 };
+pub(crate) use self::shared::{House as Api, refusal, wait_until};
 use crate::datatypes::EchoModel;
 
 /// A client as anyone would generate it.
@@ -61,79 +51,9 @@ pub(crate) mod health {
 /// File that marks the artifact of an [`EchoModel`].
 const ECHO_FILE: &str = "echo";
 
-/// Opens echo models, and fake models whose probes it keeps.
-#[derive(Default)]
-struct Formats {
-    probes: Mutex<Vec<Arc<FakeProbe>>>,
-}
-
-impl Format for Formats {
-    fn open(&self, directory: &Path) -> Result<Arc<dyn Model>, OpenError> {
-        if directory.join(ECHO_FILE).exists() {
-            return Ok(Arc::new(EchoModel::default()));
-        }
-        // Complains where the file is not one.
-        FakeFormat.open(directory)?;
-        let settings = serde_json::from_slice(&fs_err::read(directory.join("fake.json")).unwrap()).unwrap();
-        let model = FakeModel::new(settings);
-        self.probes.lock().push(model.probe());
-        Ok(Arc::new(model))
-    }
-}
-
 pub(crate) type Client = GrpcInferenceServiceClient<Channel>;
 
-pub(crate) struct Api {
-    pub(crate) engine: Arc<Engine>,
-    pub(crate) running: Option<Running>,
-    pub(crate) http: SocketAddr,
-    pub(crate) grpc: SocketAddr,
-    formats: Arc<Formats>,
-    directory: tempfile::TempDir,
-}
-
 impl Api {
-    /// A server without models.
-    pub(crate) async fn empty(flags: &[&str], serving: ServingSettings) -> Self {
-        Self::start(flags, serving, server::start).await
-    }
-
-    /// A server without models that may change its process's logs: one a process.
-    pub(crate) async fn with_logs() -> Self {
-        Self::start(&["--log", "off"], ServingSettings::default(), |settings, engine| {
-            server::start_with_logs(settings, engine, Some(server::logs::start(settings).unwrap()))
-        })
-        .await
-    }
-
-    async fn start(
-        flags: &[&str],
-        serving: ServingSettings,
-        start: impl FnOnce(&ServerSettings, Arc<Engine>) -> Result<Running, server::StartError>,
-    ) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path();
-        let settings = EngineSettings {
-            registry: RegistrySettings {
-                database_url: format!("sqlite://{}", path.join("registry.db").display()),
-                artifacts_url: format!("file://{}", path.join("artifacts").display()),
-                cache_dir: path.join("cache"),
-            },
-            features: path.join("features.redb"),
-            serving,
-            feedback: FeedbackSettings::default(),
-            jobs: JobsSettings::new("/bin/false".into(), path.join("jobs")),
-        };
-        let formats = Arc::new(Formats::default());
-        let engine =
-            Engine::open(settings, vec![Device::cpu()], Arc::clone(&formats) as _, Handle::current()).await.unwrap();
-        let flags = [&["--http", "127.0.0.1:0", "--http-workers", "1", "--grpc", "127.0.0.1:0"], flags].concat();
-        let settings = ServerSettings { shutdown_delay: Duration::ZERO, ..ServerSettings::from_flags(flags).unwrap() };
-        let running = start(&settings, Arc::clone(&engine)).unwrap();
-        let (http, grpc) = (running.address(), running.grpc_address().unwrap());
-        Self { engine, running: Some(running), http, grpc, formats, directory }
-    }
-
     /// A server of the model `sum`, which adds two numbers up.
     pub(crate) async fn sum() -> Self {
         Self::sum_with(&FakeSettings::default(), &[], ServingSettings::default()).await
@@ -146,31 +66,12 @@ impl Api {
         api
     }
 
-    /// Registers and loads a fake model.
-    pub(crate) async fn publish(&self, name: &str, settings: &FakeSettings) -> u32 {
-        let artifact = tempfile::tempdir_in(self.directory.path()).unwrap();
-        FakeFormat::save(artifact.path(), settings).unwrap();
-        self.register(name, artifact.path()).await
-    }
-
     /// Registers and loads the model `echo`.
     pub(crate) async fn publish_echo(&self) {
-        let artifact = tempfile::tempdir_in(self.directory.path()).unwrap();
-        fs_err::write(artifact.path().join(ECHO_FILE), "").unwrap();
-        self.register("echo", artifact.path()).await;
-    }
-
-    async fn register(&self, name: &str, artifact: &Path) -> u32 {
-        let mut metadata = VersionMetadata::new("fake");
-        metadata.task = Some(Task::Regression);
-        let version = self.engine.registry.publish(name, artifact, metadata).await.unwrap().version;
-        self.engine.refresh().await.unwrap();
-        version
-    }
-
-    /// The probe of the model that was opened last.
-    pub(crate) fn probe(&self) -> Arc<FakeProbe> {
-        Arc::clone(self.formats.probes.lock().last().unwrap())
+        let open = |directory: &std::path::Path| {
+            directory.join(ECHO_FILE).exists().then(|| Arc::new(EchoModel::default()) as Arc<dyn Model>)
+        };
+        self.publish_other("echo", open, |artifact| fs_err::write(artifact.join(ECHO_FILE), "").unwrap()).await;
     }
 
     pub(crate) async fn client(&self) -> Client {
@@ -213,10 +114,6 @@ impl Api {
         connection.abort();
         Status::from_header_map(&head).expect("expected an answer without a body, got one")
     }
-
-    pub(crate) async fn stop(mut self) {
-        self.running.take().unwrap().stop().await.unwrap();
-    }
 }
 
 /// An input of type FP32 with typed contents.
@@ -252,18 +149,5 @@ pub(crate) fn text(answer: &ModelInferResponse, key: &str) -> Option<String> {
     match answer.parameters.get(key)?.parameter_choice.clone()? {
         ParameterChoice::StringParam(text) => Some(text),
         other => panic!("expected text as {key}, got {other:?}"),
-    }
-}
-
-pub(crate) fn refusal<T: std::fmt::Debug>(answer: Result<T, Status>) -> (Code, String) {
-    let status = answer.unwrap_err();
-    (status.code(), status.message().to_owned())
-}
-
-pub(crate) async fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !happened() {
-        assert!(started.elapsed() < Duration::from_secs(20), "waited in vain until {what}");
-        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

@@ -102,7 +102,7 @@ fn tags_tell_answers_apart_and_processes_not() {
     let stale = ask(&api, "GET", ENTITIES, &[("if-none-match", &one)], "");
     assert_eq!((stale.status, stale.header("etag")), (200, Some(changed.as_str())));
     // The same answers of another version are others.
-    api.publish("sum", &FakeSettings::default());
+    api.register("sum", &FakeSettings::default());
     api.refresh();
     assert_eq!(api.get(ENTITIES).header("x-emberline-version"), Some("2"));
     assert_ne!(changed, tag(&api, ENTITIES));

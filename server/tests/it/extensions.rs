@@ -23,10 +23,10 @@ fn the_configuration_is_that_of_triton() {
 #[test]
 fn models_leave_and_come_back() {
     let api = Api::sum();
-    api.publish("sum", &FakeSettings { offset: 10., ..FakeSettings::default() });
-    api.publish("sum", &FakeSettings { offset: 20., ..FakeSettings::default() });
+    api.register("sum", &FakeSettings { offset: 10., ..FakeSettings::default() });
+    api.register("sum", &FakeSettings { offset: 20., ..FakeSettings::default() });
     api.set_alias("sum", "old", 1);
-    api.publish("bad", &FakeSettings { wrong_golden: true, ..FakeSettings::default() });
+    api.register("bad", &FakeSettings { wrong_golden: true, ..FakeSettings::default() });
     api.refresh();
     let mut seen = Vec::new();
     let mut post = |path: &str, body: &str| {

@@ -18,7 +18,7 @@ fn it_is_alive_and_says_that_it_is_not_ready_while_the_first_models_load() {
     api.refresh();
     assert_eq!(api.get("/v2/health/ready").status, 200);
     api.brake_next_model();
-    api.publish("sum", &FakeSettings::default());
+    api.register("sum", &FakeSettings::default());
     // The watcher finds it and hangs in warming it.
     wait_until("the model is loading", || api.get("/v2/models/sum/ready").status == 503);
     assert_eq!(api.get("/v2/health/live").status, 200);
@@ -60,7 +60,7 @@ fn a_new_version_takes_over_without_a_refused_request() {
                 })
             })
             .collect();
-        api.publish("sum", &FakeSettings { offset: 1000., ..FakeSettings::default() });
+        api.register("sum", &FakeSettings { offset: 1000., ..FakeSettings::default() });
         api.refresh();
         wait_until("version 2 answers", || {
             api.post("/v2/models/sum/infer", &infer_body(1., 2.)).json()["model_version"] == "2"
@@ -92,7 +92,7 @@ fn stopping_answers_what_runs_and_takes_nothing_new() {
         let answer = slow.join().unwrap();
         assert_eq!(answer.status, 200, "{}", answer.body);
     });
-    assert!(TcpStream::connect(api.address).is_err());
+    assert!(TcpStream::connect(api.http).is_err());
 }
 
 /// A client that keeps its connection hears that it closes, and never finds it closed.
@@ -102,7 +102,7 @@ fn connections_are_told_to_close_before_they_are_closed() {
     let mut api = Api::with(&models, &["--shutdown-delay", "400ms"], ServingSettings::default());
     let request = "GET /v2/health/live HTTP/1.1\r\nhost: x\r\n\r\n";
     let running = api.running.take().unwrap();
-    let mut stream = TcpStream::connect(api.address).unwrap();
+    let mut stream = TcpStream::connect(api.http).unwrap();
     let mut ask = || {
         stream.write_all(request.as_bytes()).unwrap();
         let mut answer = [0; 1024];
@@ -122,7 +122,7 @@ fn connections_are_told_to_close_before_they_are_closed() {
 #[test]
 fn an_address_in_use_is_one_clear_sentence() {
     let api = Api::sum();
-    let address = api.address.to_string();
+    let address = api.http.to_string();
     let settings = ServerSettings::from_flags(["--http", &address]).unwrap();
     let error: StartError = server::start(&settings, api.engine.clone()).err().unwrap();
     let message = error.to_string();

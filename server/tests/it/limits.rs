@@ -54,7 +54,7 @@ fn connections_that_break_harm_nobody() {
         "\0\0\0\r\n\r\n",
         "",
     ] {
-        let mut stream = TcpStream::connect(api.address).unwrap();
+        let mut stream = TcpStream::connect(api.http).unwrap();
         stream.write_all(sent.as_bytes()).unwrap();
         drop(stream);
     }

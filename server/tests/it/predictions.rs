@@ -108,8 +108,8 @@ fn one_answer_describes_models_to_three_kinds_of_reader() {
         &[],
         ServingSettings::default(),
     );
-    api.publish("sum", &FakeSettings::default());
-    api.publish("sum", &FakeSettings::default());
+    api.register("sum", &FakeSettings::default());
+    api.register("sum", &FakeSettings::default());
     api.set_alias("sum", "champion", 1);
     let redact = |model: &mut serde_json::Value| {
         assert!(model["created_at"].take().is_string());

@@ -10,7 +10,7 @@ use crate::harness::{Api, infer_body};
 #[test]
 fn answers_of_the_protocol() {
     let api = Api::sum();
-    api.publish("sum", &FakeSettings { offset: 100., ..FakeSettings::default() });
+    api.register("sum", &FakeSettings { offset: 100., ..FakeSettings::default() });
     api.set_alias("sum", "stable", 1);
     let mut seen = Vec::new();
     for path in [

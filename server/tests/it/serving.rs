@@ -84,7 +84,7 @@ fn a_client_that_goes_away_cancels_what_waits() {
         let body = infer_body(1., 2.);
         let clients: Vec<TcpStream> = (0..20)
             .map(|_| {
-                let mut stream = TcpStream::connect(api.address).unwrap();
+                let mut stream = TcpStream::connect(api.http).unwrap();
                 let length = body.len();
                 let head = format!("POST /v2/models/sum/infer HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n");
                 stream.write_all(head.as_bytes()).unwrap();

@@ -49,7 +49,7 @@ fn calls_over_rest_say_what_the_cache_may_do() {
         ("/v1/models/sum:regress", r#"{"examples":[{"x0":1,"x1":2}]}"#),
         ("/v1/models/scorer:classify", r#"{"examples":[{"age":41,"ok":true,"city":"Bern"}]}"#),
     ] {
-        let ask = |control: &str| api.send_with("POST", path, &[("cache-control", control)], body);
+        let ask = |control: &str| api.try_send("POST", path, &[("cache-control", control)], body.as_bytes()).unwrap();
         let absent = ask("only-if-cached");
         assert_eq!((absent.status, absent.error().as_str()), (504, NOT_HELD), "{path}");
         for (control, expected) in STORY {

@@ -141,7 +141,7 @@ fn grpc_predicts_with_and_without_a_filter() {
 fn what_would_be_late_is_refused_at_once() {
     let serving = ServingSettings { request_timeout: Duration::from_millis(50), ..ServingSettings::default() };
     let api = Api::empty(&[], serving);
-    api.publish_sum(&FakeSettings { batch_micros: 2_000_000, golden: false, ..FakeSettings::default() });
+    api.publish("sum", &FakeSettings { batch_micros: 2_000_000, golden: false, ..FakeSettings::default() });
     assert_eq!(api.post("/v1/models/sum:predict", r#"{"instances":[[1,2]]}"#).status, 503);
     let mut client = api.client();
     let asked = request("sum", "features", floats(&[1, 2], &[1., 2.]));

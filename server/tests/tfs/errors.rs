@@ -137,7 +137,7 @@ fn calls_that_are_not_served() {
 #[test]
 fn a_model_that_fails_is_our_fault_and_a_lost_device_passes() {
     let api = Api::empty(&[], engine::serve::ServingSettings::default());
-    api.publish_sum(&FakeSettings { fail_on: Some(13.0), lose_device_on: Some(14.0), ..FakeSettings::default() });
+    api.publish("sum", &FakeSettings { fail_on: Some(13.0), lose_device_on: Some(14.0), ..FakeSettings::default() });
     assert_eq!(api.post("/v1/models/sum:predict", r#"{"instances":[[13,0]]}"#).status, 500);
     let lost = api.post("/v1/models/sum:predict", r#"{"instances":[[14,0]]}"#);
     assert_eq!((lost.status, lost.header("retry-after")), (503, Some("1")));

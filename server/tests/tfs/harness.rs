@@ -1,35 +1,30 @@
-//! A server of fake models on free ports, and clients for it.
+//! The server of fake models, and clients for its side of TensorFlow Serving.
 
-use std::{
-    net::SocketAddr,
-    path::Path,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+#[expect(dead_code, reason = "other tests need more of it")]
+#[path = "../harness/mod.rs"]
+mod shared;
+
+use std::sync::Arc;
 
 use bytes::Bytes;
-use contract::{DataType, Device, Format, Model, OpenError, VersionMetadata};
-use engine::{
-    Engine, EngineSettings,
-    feedback::FeedbackSettings,
-    jobs::JobsSettings,
-    registry::RegistrySettings,
-    serve::ServingSettings,
-    testing::{FakeFormat, FakeModel, FakeProbe, FakeSettings},
-};
-use parking_lot::Mutex;
-use serde_json::Value;
-use server::{Running, settings::ServerSettings};
-use tokio::runtime::Runtime;
-use tonic::{Code, Response, Status, transport::Channel};
+use contract::{DataType, Model};
+use engine::serve::ServingSettings;
+use tonic::{Response, Status, transport::Channel};
 
-use self::tensorflow::{
-    TensorProto, TensorShapeProto,
-    serving::{
-        ModelSpec, PredictRequest, model_service_client::ModelServiceClient, model_spec::VersionChoice,
-        prediction_service_client::PredictionServiceClient,
+pub(crate) use self::shared::{
+    blocking::{Api, wait_until},
+    refusal,
+};
+use self::{
+    shared::blocking::Answer,
+    tensorflow::{
+        TensorProto, TensorShapeProto,
+        serving::{
+            ModelSpec, PredictRequest, model_service_client::ModelServiceClient, model_spec::VersionChoice,
+            prediction_service_client::PredictionServiceClient,
+        },
+        tensor_shape_proto::Dim,
     },
-    tensor_shape_proto::Dim,
 };
 use crate::{
     echo::{EchoModel, Echoed},
@@ -61,165 +56,28 @@ pub(crate) mod tensorflow {
 const ECHO_FILE: &str = "echo.json";
 const SCORER_FILE: &str = "scorer";
 
-/// Opens all kinds of fake models, and keeps the probes of the first kind.
-#[derive(Default)]
-struct Formats {
-    probes: Mutex<Vec<Arc<FakeProbe>>>,
-    /// Whether the next model opened has its brake on.
-    brake: Mutex<bool>,
-}
-
-impl Format for Formats {
-    fn open(&self, directory: &Path) -> Result<Arc<dyn Model>, OpenError> {
-        if directory.join(SCORER_FILE).exists() {
-            return Ok(Arc::new(ScorerModel::default()));
-        }
-        if let Ok(tensors) = fs_err::read(directory.join(ECHO_FILE)) {
-            return Ok(Arc::new(EchoModel::new(serde_json::from_slice(&tensors).unwrap())));
-        }
-        // Complains where the file is not one.
-        FakeFormat.open(directory)?;
-        let settings = serde_json::from_slice(&fs_err::read(directory.join("fake.json")).unwrap()).unwrap();
-        let model = FakeModel::new(settings);
-        if *self.brake.lock() {
-            model.probe().brake();
-        }
-        self.probes.lock().push(model.probe());
-        Ok(Arc::new(model))
-    }
-}
-
-pub(crate) struct Api {
-    pub(crate) engine: Arc<Engine>,
-    running: Option<Running>,
-    pub(crate) http: SocketAddr,
-    pub(crate) grpc: SocketAddr,
-    pub(crate) control: Runtime,
-    formats: Arc<Formats>,
-    directory: tempfile::TempDir,
-}
-
 impl Api {
-    /// A server without models.
-    pub(crate) fn empty(flags: &[&str], serving: ServingSettings) -> Self {
-        let control = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path();
-        let settings = EngineSettings {
-            registry: RegistrySettings {
-                database_url: format!("sqlite://{}", path.join("registry.db").display()),
-                artifacts_url: format!("file://{}", path.join("artifacts").display()),
-                cache_dir: path.join("cache"),
-            },
-            features: path.join("features.redb"),
-            serving,
-            feedback: FeedbackSettings::default(),
-            jobs: JobsSettings::new("/bin/false".into(), path.join("jobs")),
-        };
-        let formats = Arc::new(Formats::default());
-        let opening = Engine::open(settings, vec![Device::cpu()], Arc::clone(&formats) as _, control.handle().clone());
-        let engine = control.block_on(opening).unwrap();
-        let flags = [&["--http", "127.0.0.1:0", "--http-workers", "1", "--grpc", "127.0.0.1:0"], flags].concat();
-        let settings = ServerSettings::from_flags(flags).unwrap();
-        let running = server::start(&settings, Arc::clone(&engine)).unwrap();
-        let (http, grpc) = (running.address(), running.grpc_address().unwrap());
-        Self { engine, running: Some(running), http, grpc, control, formats, directory }
-    }
-
-    /// A server of the model `sum`, which adds two numbers up.
-    pub(crate) fn sum() -> Self {
-        let api = Self::empty(&[], ServingSettings::default());
-        api.publish_sum(&FakeSettings::default());
-        api
-    }
-
     /// A server without a cache, so that every answer is computed.
     pub(crate) fn uncached() -> Self {
         Self::empty(&[], ServingSettings { cache_bytes: 0, ..ServingSettings::default() })
     }
 
-    /// Registers and loads a version of `sum`.
-    pub(crate) fn publish_sum(&self, settings: &FakeSettings) -> u32 {
-        let version = self.register_sum(settings);
-        self.refresh();
-        version
-    }
-
-    /// Registers a version of `sum`.
-    pub(crate) fn register_sum(&self, settings: &FakeSettings) -> u32 {
-        let artifact = tempfile::tempdir_in(self.directory.path()).unwrap();
-        FakeFormat::save(artifact.path(), settings).unwrap();
-        self.register("sum", artifact.path())
-    }
-
     /// Registers and loads a model that answers what it is given.
     pub(crate) fn publish_echo(&self, name: &str, tensors: &[Echoed]) {
-        let artifact = tempfile::tempdir_in(self.directory.path()).unwrap();
-        fs_err::write(artifact.path().join(ECHO_FILE), serde_json::to_vec(tensors).unwrap()).unwrap();
-        self.register(name, artifact.path());
-        self.refresh();
+        let open = |directory: &std::path::Path| {
+            let tensors = fs_err::read(directory.join(ECHO_FILE)).ok()?;
+            Some(Arc::new(EchoModel::new(serde_json::from_slice(&tensors).unwrap())) as Arc<dyn Model>)
+        };
+        let tensors = serde_json::to_vec(tensors).unwrap();
+        self.publish_other(name, open, |artifact| fs_err::write(artifact.join(ECHO_FILE), tensors).unwrap());
     }
 
     /// Registers and loads the model `scorer`.
     pub(crate) fn publish_scorer(&self) {
-        let artifact = tempfile::tempdir_in(self.directory.path()).unwrap();
-        fs_err::write(artifact.path().join(SCORER_FILE), "").unwrap();
-        self.register("scorer", artifact.path());
-        self.refresh();
-    }
-
-    fn register(&self, name: &str, artifact: &Path) -> u32 {
-        let publishing = self.engine.registry.publish(name, artifact, VersionMetadata::new("fake"));
-        self.control.block_on(publishing).unwrap().version
-    }
-
-    pub(crate) fn refresh(&self) {
-        self.control.block_on(self.engine.refresh()).unwrap();
-    }
-
-    pub(crate) fn set_alias(&self, model: &str, alias: &str, version: u32) {
-        self.control.block_on(self.engine.registry.set_alias(model, alias, version)).unwrap();
-        self.refresh();
-    }
-
-    /// Holds the next model back while it loads.
-    pub(crate) fn brake_next_model(&self) {
-        *self.formats.brake.lock() = true;
-    }
-
-    /// The probe of the fake model that was opened last.
-    pub(crate) fn probe(&self) -> Arc<FakeProbe> {
-        Arc::clone(self.formats.probes.lock().last().unwrap())
-    }
-
-    pub(crate) fn get(&self, path: &str) -> Answer {
-        self.send("GET", path, "")
-    }
-
-    pub(crate) fn post(&self, path: &str, body: &str) -> Answer {
-        self.send("POST", path, body)
-    }
-
-    pub(crate) fn send(&self, method: &str, path: &str, body: &str) -> Answer {
-        self.send_with(method, path, &[], body)
-    }
-
-    pub(crate) fn send_with(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
-        let config =
-            ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(Duration::from_secs(20)));
-        let agent: ureq::Agent = config.allow_non_standard_methods(true).build().into();
-        let mut request = ureq::http::Request::builder().method(method).uri(format!("http://{}{path}", self.http));
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let request = request.body(body.as_bytes().to_vec()).unwrap();
-        let request = agent.configure_request(request).allow_non_standard_methods(true).build();
-        let mut response = agent.run(request).unwrap();
-        Answer {
-            status: response.status().as_u16(),
-            headers: response.headers().clone(),
-            body: response.body_mut().read_to_string().unwrap(),
-        }
+        let open = |directory: &std::path::Path| {
+            directory.join(SCORER_FILE).exists().then(|| Arc::new(ScorerModel::default()) as Arc<dyn Model>)
+        };
+        self.publish_other("scorer", open, |artifact| fs_err::write(artifact.join(SCORER_FILE), "").unwrap());
     }
 
     fn channel(&self) -> Channel {
@@ -245,17 +103,6 @@ impl Api {
             let codec = tonic_prost::ProstCodec::<RawMessage, RawMessage>::default();
             client.unary(request, path, codec).await.map(|_: Response<RawMessage>| ())
         })
-    }
-}
-
-impl Drop for Api {
-    fn drop(&mut self) {
-        if let Some(running) = self.running.take() {
-            for probe in self.formats.probes.lock().iter() {
-                probe.release();
-            }
-            self.control.block_on(running.stop()).unwrap();
-        }
     }
 }
 
@@ -287,23 +134,7 @@ impl prost::Message for RawMessage {
     }
 }
 
-/// What the server answered over HTTP.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) headers: ureq::http::HeaderMap,
-    pub(crate) body: String,
-}
-
 impl Answer {
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
-    }
-
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).map(|value| value.to_str().unwrap())
-    }
-
     /// The body of an answer that is no error.
     pub(crate) fn ok(self) -> String {
         assert_eq!(self.status, 200, "{}", self.body);
@@ -345,11 +176,6 @@ pub(crate) fn request(model: &str, input: &str, tensor: TensorProto) -> PredictR
     }
 }
 
-pub(crate) fn refusal<T: std::fmt::Debug>(answer: Result<T, Status>) -> (Code, String) {
-    let status = answer.unwrap_err();
-    (status.code(), status.message().to_owned())
-}
-
 /// TensorFlow's number of a datatype.
 pub(crate) const fn dtype(datatype: DataType) -> tensorflow::DataType {
     use tensorflow::DataType as Dtype;
@@ -368,13 +194,5 @@ pub(crate) const fn dtype(datatype: DataType) -> tensorflow::DataType {
         DataType::Fp32 => Dtype::DtFloat,
         DataType::Fp64 => Dtype::DtDouble,
         DataType::Bytes => Dtype::DtString,
-    }
-}
-
-pub(crate) fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
-    let started = Instant::now();
-    while !happened() {
-        assert!(started.elapsed() < Duration::from_secs(20), "waited in vain until {what}");
-        std::thread::sleep(Duration::from_millis(5));
     }
 }

@@ -21,7 +21,7 @@ const LIMIT_SIZE: i64 = 1 << 20;
 
 fn small() -> Api {
     let api = Api::empty(&["--max-body", "1MiB"], ServingSettings::default());
-    api.publish_sum(&engine::testing::FakeSettings::default());
+    api.publish("sum", &engine::testing::FakeSettings::default());
     api
 }
 

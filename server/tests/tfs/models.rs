@@ -31,7 +31,7 @@ fn status(version: &str, state: &str) -> serde_json::Value {
 #[test]
 fn labels_are_aliases() {
     let api = Api::sum();
-    api.publish_sum(&offset(100.0));
+    api.publish("sum", &offset(100.0));
     api.set_alias("sum", "stable", 1);
     let answered = |path: &str| {
         let answer = api.post(&format!("/v1/models/sum{path}:predict"), r#"{"inputs":[[1,2]]}"#);
@@ -60,7 +60,7 @@ fn states_follow_a_version_through_its_life() {
 
     // Version 2 is held back while it loads; the server polls the registry by itself.
     api.brake_next_model();
-    api.register_sum(&offset(100.0));
+    api.register("sum", &offset(100.0));
     let state = |version: &str| {
         let answer = api.get(&format!("/v1/models/sum/versions/{version}")).json();
         answer["model_version_status"][0]["state"].as_str().unwrap().to_owned()
@@ -89,7 +89,7 @@ fn states_follow_a_version_through_its_life() {
 #[test]
 fn a_version_that_failed_says_why() {
     let api = Api::sum();
-    api.publish_sum(&FakeSettings { wrong_golden: true, ..FakeSettings::default() });
+    api.publish("sum", &FakeSettings { wrong_golden: true, ..FakeSettings::default() });
     let answer = api.get("/v1/models/sum/versions/2").json();
     let status = &answer["model_version_status"][0];
     assert_eq!((&status["state"], &status["status"]["error_code"]), (&json!("END"), &json!("UNKNOWN")));
@@ -145,7 +145,7 @@ fn metadata_is_the_signature() {
 fn no_request_is_lost_when_a_version_is_replaced() {
     const LAST: u32 = 5;
     let api = Api::uncached();
-    api.publish_sum(&offset(1.0));
+    api.publish("sum", &offset(1.0));
     std::thread::scope(|scope| {
         let asking = scope.spawn(|| {
             let (started, mut seen) = (Instant::now(), Vec::new());
@@ -169,7 +169,7 @@ fn no_request_is_lost_when_a_version_is_replaced() {
             seen
         });
         for version in 2..=LAST {
-            assert_eq!(api.publish_sum(&offset(version as f32)), version);
+            assert_eq!(api.publish("sum", &offset(version as f32)), version);
         }
         assert!(asking.join().unwrap().is_sorted());
     });
