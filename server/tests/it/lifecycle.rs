@@ -36,10 +36,11 @@ fn it_is_alive_and_says_that_it_is_not_ready_while_the_first_models_load() {
 fn a_new_version_takes_over_without_a_refused_request() {
     let api = Api::sum();
     let done = std::sync::atomic::AtomicBool::new(false);
+    let answered = std::sync::atomic::AtomicUsize::new(0);
     thread::scope(|scope| {
         let clients: Vec<_> = (0..4_i16)
             .map(|client| {
-                let (api, done) = (&api, &done);
+                let (api, done, answered) = (&api, &done, &answered);
                 scope.spawn(move || {
                     let mut versions = Vec::new();
                     let mut number = 0_i16;
@@ -52,6 +53,9 @@ fn a_new_version_takes_over_without_a_refused_request() {
                             (answer.json()["model_version"].clone(), answer.json()["outputs"][0]["data"][0].as_f64());
                         let offset = if version == "1" { 0. } else { 1000. };
                         assert_eq!(sum, Some(f64::from(number) + f64::from(client) + offset));
+                        if versions.is_empty() {
+                            answered.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                        }
                         if versions.last() != Some(&version) {
                             versions.push(version);
                         }
@@ -60,6 +64,7 @@ fn a_new_version_takes_over_without_a_refused_request() {
                 })
             })
             .collect();
+        wait_until("each client was answered", || answered.load(std::sync::atomic::Ordering::Relaxed) == clients.len());
         api.register("sum", &FakeSettings { offset: 1000., ..FakeSettings::default() });
         api.refresh();
         wait_until("version 2 answers", || {
