@@ -33,6 +33,7 @@ enum Subcommands {
     /// Score the rows of a table with a registered model
     Predict(commands::predict::Arguments),
     /// Register weights that another tool trained, or an identity
+    Export(commands::export::Arguments),
     Import(commands::import::Arguments),
     /// List, show, alias and delete registered models
     Models(commands::models::Arguments),
@@ -83,6 +84,7 @@ fn run(command: Subcommands, matches: &ArgMatches) -> Result<(), commands::Failu
             commands::serve::run(matches)?;
         }
         Subcommands::Predict(arguments) => commands::predict::run(&arguments)?,
+        Subcommands::Export(arguments) => commands::export::run(&arguments)?,
         Subcommands::Import(arguments) => commands::import::run(&arguments)?,
         Subcommands::Models(arguments) => commands::models::run(&arguments)?,
         Subcommands::Doctor(arguments) => commands::doctor::run(&arguments)?,

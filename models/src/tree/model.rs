@@ -3,8 +3,8 @@
 use std::{path::Path, sync::Arc};
 
 use contract::{
-    AlignedBuffer, Cost, Device, DeviceKind, Direct, Golden, InputError, Invariance, Model, OpenError, Replica, RowBlock,
-    RunError, Signature, Tensor,
+    AlignedBuffer, Cost, Device, DeviceKind, Direct, Golden, InputError, Invariance, Model, OpenError, Replica,
+    RowBlock, RunError, Signature, Tensor,
 };
 use trees::{Ensemble, ensemble::Precision, predict::Predictor};
 

@@ -70,7 +70,6 @@ pub(super) fn decode(
     let make = |spec: &TensorSpec| {
         let rows = margins.len() / output.width;
         match output.task {
-            Task::Regression | Task::Ranking | Task::Anomaly => values(&spec.name, rows, margins.iter().copied()),
             Task::Binary | Task::Multiclass if spec.name == LABEL => {
                 let classes = signature.task.as_ref().map(|task| task.classes.as_slice()).unwrap_or_default();
                 let label = |row: &[f64]| classes.get(likeliest(row)).map_or(&b""[..], |label| label.as_bytes());
@@ -81,7 +80,9 @@ pub(super) fn decode(
                 let both = |second: &f64| [complement(*second, precision), *second];
                 values(&spec.name, rows, margins.iter().flat_map(both))
             }
-            Task::Binary | Task::Multiclass => values(&spec.name, rows, margins.iter().copied()),
+            Task::Regression | Task::Ranking | Task::Anomaly | Task::Binary | Task::Multiclass => {
+                values(&spec.name, rows, margins.iter().copied())
+            }
         }
     };
     if wanted.is_empty() {

@@ -8,7 +8,9 @@ use crate::{answer, data, imported};
 fn strings(name: &str, values: &[Option<&str>]) -> Tensor {
     let strings: Strings = values.iter().map(|value| value.unwrap_or("").as_bytes()).collect();
     let mut there = Bitmap::default();
-    values.iter().for_each(|value| there.push(value.is_some()));
+    for value in values {
+        there.push(value.is_some());
+    }
     Tensor::from_strings(name, vec![values.len(), 1], strings).unwrap().with_validity(there).unwrap()
 }
 
