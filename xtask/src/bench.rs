@@ -1,4 +1,4 @@
-//! `cargo xtask bench serve`: builds what is measured and what measures, then runs `benches`.
+//! `cargo xtask bench serve` and `bench trees`: build what is measured and what measures, then run `benches`.
 
 use std::process::Command;
 
@@ -13,7 +13,7 @@ struct Options {
     built: bool,
     /// For `cargo build`: features.
     build: Vec<String>,
-    /// For `benches serve`.
+    /// For `benches`: what to measure, and how.
     run: Vec<String>,
 }
 
@@ -25,14 +25,15 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         show(cargo().args(["build", "--release", "--workspace", "--bins"]).args(build))?;
         show(cargo().args(["build", "--release", "--package", "benches", "--example", "bare"]))?;
     }
-    show(Command::new(target_directory()?.join("release/benches")).current_dir(root()).arg("serve").args(run))
+    show(Command::new(target_directory()?.join("release/benches")).current_dir(root()).args(run))
 }
 
 fn options(arguments: &[String]) -> Result<Options> {
-    let Some(("serve", rest)) = arguments.split_first().map(|(what, rest)| (what.as_str(), rest)) else {
-        bail!("expected `cargo xtask bench serve`, got '{}'", arguments.join(" "));
+    let Some((what, rest)) = arguments.split_first().filter(|(what, _)| matches!(what.as_str(), "serve" | "trees"))
+    else {
+        bail!("expected `cargo xtask bench serve` or `bench trees`, got '{}'", arguments.join(" "));
     };
-    let mut options = Options::default();
+    let mut options = Options { run: vec![what.clone()], ..Options::default() };
     let mut rest = rest.iter();
     while let Some(argument) = rest.next() {
         match argument.as_str() {
@@ -57,8 +58,9 @@ mod tests {
     fn arguments_go_to_the_build_or_to_the_run() {
         let found = options(&words("serve --only cached,one --no-default-features --quick --features cuda")).unwrap();
         let build = words("--no-default-features --features cuda");
-        assert_eq!(found, Options { built: false, build, run: words("--only cached,one --quick") });
+        assert_eq!(found, Options { built: false, build, run: words("serve --only cached,one --quick") });
         assert!(options(&words("serve --built")).unwrap().built);
+        assert_eq!(options(&words("trees --grid")).unwrap().run, words("trees --grid"));
         assert!(options(&words("train")).is_err() && options(&[]).is_err());
     }
 }

@@ -30,6 +30,7 @@ fn arrows() -> Result<()> {
         ("soak", &[][..]),
         ("models", &["engine", "server"][..]),
         ("kernels", &["contract", "engine", "server"][..]),
+        ("trees", &["contract", "engine", "server"][..]),
     ] {
         let gpu = if matches!(room, "models" | "kernels") { &[][..] } else { &GPU_CRATES[..] };
         let tree = cargo()
