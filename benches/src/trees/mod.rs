@@ -7,6 +7,7 @@
 mod ours;
 mod peers;
 mod report;
+mod threads;
 
 use std::{
     path::{Path, PathBuf},
@@ -19,7 +20,7 @@ use clap::Args;
 use self::{
     ours::Ours,
     peers::{ENGINES, Peers, Shape},
-    report::{Cell, Report},
+    report::{Cell, Report, Threads},
 };
 use crate::{say, statistics::median};
 
@@ -69,6 +70,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         let cell = measured(&mut peers, &mut ours, &shape, batch, arguments.pairs, arguments.seconds)?;
         report.figure(cell, mark)?;
     }
+    let second = Duration::from_secs(1);
+    let (mut ratios, mut tails) = (Vec::new(), Vec::new());
+    for _ in 0..arguments.pairs {
+        let one = threads::throughput(&ours, 1, second)?;
+        ratios.push(threads::throughput(&ours, 8, second)? / one);
+        let (usual, slow) = threads::tail(&ours, second)?;
+        tails.push(slow / usual);
+    }
+    report.threads(Threads { eight_over_one: median(&ratios), tail_over_median: median(&tails) })?;
     if arguments.grid {
         for shape in grid() {
             let mut ours = opened(&mut peers, &folder, &shape)?;

@@ -52,6 +52,14 @@ impl Ours {
         Ok(times[times.len() / 2])
     }
 
+    /// Answers row number `row`, with the calling thread's own memory.
+    pub(super) fn one(&self, row: usize) -> Result<f64> {
+        let mut out = [0.0];
+        let at = row * self.features % self.rows.len();
+        self.predictor.margins_here(&self.rows[at..at + self.features], &mut out)?;
+        Ok(out[0])
+    }
+
     fn run(&mut self, batch: usize) -> Result<()> {
         // A batch may be larger than the table: then its rows come again, as in the peers' script.
         while self.rows.len() < batch * self.features {

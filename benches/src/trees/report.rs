@@ -53,12 +53,26 @@ struct Figure {
     cell: Cell,
 }
 
+/// Single rows from several threads at once.
+#[derive(Serialize)]
+pub(super) struct Threads {
+    /// Calls a second of eight threads over those of one.
+    pub(super) eight_over_one: Median,
+    /// Of two threads, the 99.9th percentile of a call over its median.
+    pub(super) tail_over_median: Median,
+}
+
+/// What these must reach.
+const EIGHT: f64 = 1.9;
+const TAIL: f64 = 5.0;
+
 #[derive(Serialize)]
 struct Document<'a> {
     what: &'static str,
     machine: &'a Machine,
     ways: &'a [Plan],
     figures: &'a [Figure],
+    threads: &'a Option<Threads>,
     grid: &'a [Cell],
 }
 
@@ -74,6 +88,7 @@ pub(super) struct Report {
     head: String,
     ways: Vec<Plan>,
     figures: Vec<Figure>,
+    threads: Option<Threads>,
     grid: Vec<Cell>,
 }
 
@@ -82,7 +97,7 @@ impl Report {
         fs_err::create_dir_all(folder)?;
         let machine = machine::describe()?;
         let (ways, figures, grid) = (Vec::new(), Vec::new(), Vec::new());
-        Ok(Self { folder: folder.to_owned(), machine, head: String::new(), ways, figures, grid })
+        Ok(Self { folder: folder.to_owned(), machine, head: String::new(), ways, figures, threads: None, grid })
     }
 
     /// Tells the model of the figures, and how we answer it.
@@ -97,14 +112,19 @@ impl Report {
         self.write()
     }
 
+    pub(super) fn threads(&mut self, threads: Threads) -> Result<()> {
+        self.threads = Some(threads);
+        self.write()
+    }
+
     pub(super) fn grid(&mut self, cell: Cell) -> Result<()> {
         self.grid.push(cell);
         self.write()
     }
 
     fn write(&self) -> Result<()> {
-        let Self { folder, machine, head: _, ways, figures, grid } = self;
-        let document = Document { what: WHAT, machine, ways, figures, grid };
+        let Self { folder, machine, head: _, ways, figures, threads, grid } = self;
+        let document = Document { what: WHAT, machine, ways, figures, threads, grid };
         fs_err::write(folder.join("trees.json"), serde_json::to_string_pretty(&document)? + "\n")?;
         fs_err::write(folder.join("trees.md"), self.markdown()?)?;
         Ok(())
@@ -134,6 +154,23 @@ impl Report {
             format!("up to {} rows: {:?}{threads}", plan.rows, plan.way).to_lowercase()
         });
         writeln!(text, "\nThe ways that were measured to be the fastest: {}.", ways.collect::<Vec<_>>().join("; "))?;
+        if let Some(Threads { eight_over_one, tail_over_median }) = &self.threads {
+            let told = |reached: bool| if reached { "reached" } else { "**missed**" };
+            let row = |figure: &Median| format!("{:.2} [{:.2}, {:.2}]", figure.median, figure.low, figure.high);
+            text.push_str("\n| single rows from several threads | figure | must be |\n| --- | --- | --- |\n");
+            let (eight, tail) = (row(eight_over_one), row(tail_over_median));
+            let reached = (told(eight_over_one.median >= EIGHT), told(tail_over_median.median <= TAIL));
+            writeln!(
+                text,
+                "| calls a second of 8 threads over those of 1 | {eight} | at least {EIGHT}: {} |",
+                reached.0
+            )?;
+            writeln!(
+                text,
+                "| of 2 threads, p99.9 of a call over its median | {tail} | at most {TAIL}: {} |",
+                reached.1
+            )?;
+        }
         if !self.grid.is_empty() {
             let won = self.grid.iter().filter(|cell| cell.ratio.median > 1.0).count();
             writeln!(text, "\n## The grid\n\nFaster than every peer in {won} of {} cells.\n", self.grid.len())?;
