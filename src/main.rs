@@ -32,9 +32,12 @@ enum Subcommands {
     Serve(server::settings::ServerSettings),
     /// Score the rows of a table with a registered model
     Predict(commands::predict::Arguments),
-    /// Register weights that another tool trained, or an identity
-    Export(commands::export::Arguments),
+    /// Explain the rows of a table by the SHAP values of a registered tree model
+    Explain(commands::explain::Arguments),
+    /// Register a model that another tool trained
     Import(commands::import::Arguments),
+    /// Write a registered tree model as a file of another tool
+    Export(commands::export::Arguments),
     /// List, show, alias and delete registered models
     Models(commands::models::Arguments),
     /// List the devices, and test what they compute
@@ -84,6 +87,7 @@ fn run(command: Subcommands, matches: &ArgMatches) -> Result<(), commands::Failu
             commands::serve::run(matches)?;
         }
         Subcommands::Predict(arguments) => commands::predict::run(&arguments)?,
+        Subcommands::Explain(arguments) => commands::explain::run(&arguments)?,
         Subcommands::Export(arguments) => commands::export::run(&arguments)?,
         Subcommands::Import(arguments) => commands::import::run(&arguments)?,
         Subcommands::Models(arguments) => commands::models::run(&arguments)?,

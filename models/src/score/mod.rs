@@ -1,5 +1,6 @@
 //! Batch scoring: the rows of a file through a model into another file, streaming, so that memory does not grow with it.
 
+mod explain;
 mod outputs;
 
 use std::path::Path;
@@ -9,6 +10,7 @@ use contract::{
     Axis, ColumnKind, ColumnSpec, DataType, Device, DeviceKind, InputError, Model, Replica, RowBlock, Signature, Tensor,
 };
 
+pub use self::explain::explain;
 use self::outputs::OutputColumns;
 use crate::{
     Error, Result,

@@ -56,6 +56,16 @@ impl TreeModel {
         self.forest.predictor.ensemble()
     }
 
+    /// The features of row number `row` of encoded rows.
+    pub(crate) fn features(&self, rows: &RowBlock, row: usize) -> Vec<f64> {
+        let features = self.ensemble().features.len();
+        let at = row * features..(row + 1) * features;
+        match self.ensemble().rules.compare {
+            Precision::F32 => rows.data().as_slice::<f32>()[at].iter().map(|value| f64::from(*value)).collect(),
+            Precision::F64 => rows.data().as_slice::<f64>()[at].to_vec(),
+        }
+    }
+
     /// The trees, ready to answer.
     #[must_use]
     pub fn predictor(&self) -> &Predictor {

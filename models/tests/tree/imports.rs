@@ -1,6 +1,7 @@
 use contract::{Device, Format, Model, OpenError, RowBlock, Tensor};
 use models::{
     neural::Formats,
+    score::{explain, score},
     tree::{TREES_KIND, TreeExport, TreeImport, TreeModel, import_trees},
 };
 
@@ -138,4 +139,33 @@ fn what_is_exported_answers_the_same_when_it_is_imported_again() {
     let (directory, linear) = imported("lightgbm/4-linear.txt");
     let error = linear.export(TreeExport::XgboostJson, &directory.path().join("x.json")).unwrap_err().to_string();
     assert!(error.contains("linear"), "{error}");
+}
+
+#[test]
+fn explanations_add_up_to_the_margin() {
+    let (directory, model) = imported("xgboost/frame.json");
+    let names: Vec<&str> = model.signature().columns.iter().map(|column| column.name.as_str()).collect();
+    let (table, out) = (directory.path().join("rows.csv"), directory.path().join("explained.csv"));
+    let rows = ["0.06,apfel,7,1,-4", "0.01,,1999,0,3", "-0.03,z,2024,1,"];
+    fs_err::write(&table, format!("{}\n{}\n", names.join(","), rows.join("\n"))).unwrap();
+    assert_eq!(explain(&model, &table, &out, |_share, _rows| {}).unwrap(), 3);
+    let text = fs_err::read_to_string(&out).unwrap();
+    let header = text.lines().next().unwrap();
+    let expected: Vec<String> = names.iter().map(|name| format!("shap_{name}")).collect();
+    assert!(header.ends_with(&format!("{},shap_expected", expected.join(","))), "{header}");
+
+    let source = directory.path().join("scored.csv");
+    score(&model, &Device::cpu(), &table, &source, |_share, _rows| {}).unwrap();
+    let predictions = fs_err::read_to_string(&source).unwrap();
+    for (explained, predicted) in text.lines().skip(1).zip(predictions.lines().skip(1)) {
+        let values = explained.rsplit(',').take(names.len() + 1).map(|value| value.parse::<f64>().unwrap());
+        let prediction: f64 = predicted.rsplit(',').next().unwrap().parse().unwrap();
+        let sum: f64 = values.sum();
+        // This model's answers are its margins.
+        assert!((sum - prediction).abs() < 1e-5 * prediction.abs().max(1.0), "{sum}, not {prediction}");
+    }
+    let (directory, forest) = imported("onnx/after_add.onnx");
+    fs_err::write(directory.path().join("t.csv"), "a\n1\n").unwrap();
+    let refused = explain(&forest, &directory.path().join("t.csv"), &directory.path().join("o.csv"), |_, _| {});
+    assert!(refused.unwrap_err().to_string().contains("cover"), "what has no covers has no such values");
 }
