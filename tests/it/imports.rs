@@ -96,3 +96,49 @@ fn files_that_are_no_weights_are_refused_in_a_sentence() {
     assert_eq!(emberline.json(&["models", "list", "--json"]), json!([]));
     insta::assert_snapshot!(complaints.join("\n"));
 }
+
+#[test]
+fn a_tree_model_is_imported_served_explained_and_given_back() {
+    let emberline = Emberline::new();
+    let data = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("models/trees/tests/data");
+    let file = data.join("xgboost/absoluteerror.json");
+    let imported = emberline.json(&["import", file.to_str().unwrap(), "--name", "trees", "--json"]);
+    assert_eq!((&imported["name"], &imported["kind"]), (&json!("trees"), &json!("trees")));
+    let golden: serde_json::Value =
+        serde_json::from_slice(&fs_err::read(data.join("xgboost/absoluteerror.expected")).unwrap()).unwrap();
+    let rows = golden["rows"].as_array().unwrap();
+
+    let server = emberline.serve(&[]);
+    let metadata = server.get("/v2/models/trees").json();
+    let columns = rows[0].as_array().unwrap().len();
+    assert_eq!(metadata["inputs"], json!([{ "name": "features", "datatype": "FP32", "shape": [-1, columns] }]));
+    let request = json!({ "inputs": [{
+        "name": "features", "datatype": "FP32", "shape": [rows.len(), columns], "data": rows,
+    }]});
+    let answer = server.post("/v2/models/trees/infer", &request);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let answers = answer.json()["outputs"][0]["data"].as_array().unwrap().clone();
+    for (found, expected) in answers.iter().zip(golden["answers"].as_array().unwrap()) {
+        let (found, expected) = (found.as_f64().unwrap(), expected[0].as_f64().unwrap());
+        assert!((found - expected).abs() <= 1e-6 * expected.abs().max(1.0), "{found}, not {expected}");
+    }
+
+    let back = emberline.file("back.json");
+    let export = ["export", "--model", "trees", "--format", "xgboost-json", "--out", back.to_str().unwrap()];
+    emberline.ok(&export);
+    assert!(emberline.fails(1, &export).contains("back.json"), "a file is not overwritten");
+    emberline.ok(&["import", back.to_str().unwrap(), "--name", "trees"]);
+
+    let names: Vec<String> = emberline.json(&["models", "show", "trees", "--json"])["features"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|column| column["name"].as_str().unwrap().to_owned())
+        .collect();
+    let line = rows[0].as_array().unwrap().iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    let table = emberline.write("rows.csv", &format!("{}\n{line}\n", names.join(",")));
+    let out = emberline.file("explained.csv");
+    let explain = ["explain", "--model", "trees", "--data", &table, "--out", out.to_str().unwrap(), "--json"];
+    assert_eq!(emberline.json(&explain)["rows"], json!(1));
+    assert!(fs_err::read_to_string(&out).unwrap().lines().next().unwrap().ends_with("shap_expected"));
+}
