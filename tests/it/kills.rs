@@ -26,14 +26,21 @@ fn a_registration_killed_at_any_moment_leaves_no_half_version() {
     let import = ["import", file.to_str().unwrap(), "--format", "mlp", "--name", "net", "--json"];
     let whole = std::time::Instant::now();
     emberline.ok(&import);
-    let whole = whole.elapsed();
+    let mut whole = whole.elapsed();
 
     let (rounds, mut killed) = (12_u32, 0_u32);
     for round in 0..rounds {
         let mut child = emberline.command(&import).stdout(std::process::Stdio::null()).spawn().unwrap();
-        thread::sleep(whole.mul_f64(f64::from(round) / f64::from(rounds)));
+        // Multiples of the golden ratio, without their whole part, are spread evenly however many there are.
+        let moment = whole.mul_f64((f64::from(round) * 0.618_034).fract());
+        thread::sleep(moment);
         child.kill().unwrap();
-        killed += u32::from(!child.wait().unwrap().success());
+        if child.wait().unwrap().success() {
+            // It took less time than the first one did, on a machine that may have been busy with other things then.
+            whole = moment;
+        } else {
+            killed += 1;
+        }
 
         let models = emberline.json(&["models", "list", "--json"]);
         for version in models[0]["versions"].as_array().unwrap() {

@@ -3,7 +3,7 @@
 use contract::OpenError;
 use trees::{
     Ensemble,
-    predict::{Choice, Predictor, instructions},
+    predict::{Choice, Instructions, Predictor},
 };
 
 use super::model::TreeModel;
@@ -26,7 +26,7 @@ pub(super) struct Measured {
 
 /// The machine, as far as it decides which way is the fastest.
 pub(super) fn machine() -> String {
-    format!("{}, {}", crate::device::host_name(), instructions())
+    format!("{}, {}", crate::device::host_name(), Instructions::best())
 }
 
 /// Opens the tree model of an artifact whose manifest says that it is one. It is measured anew on another machine than the one that

@@ -23,6 +23,10 @@ pub(super) trait Word: Copy + Default + Send + Sync + 'static {
     const ALL: Self;
     /// All leaves but `from..to`.
     fn without(from: usize, to: usize) -> Self;
+    /// The leaves that are in both.
+    fn and(self, other: Self) -> Self;
+    /// The first leaf left.
+    fn first(self) -> usize;
 }
 
 macro_rules! word {
@@ -33,6 +37,14 @@ macro_rules! word {
 
             fn without(from: usize, to: usize) -> Self {
                 (from..to).fold(Self::MAX, |word, leaf| word & !(1 << (Self::LEAVES - 1 - leaf)))
+            }
+
+            fn and(self, other: Self) -> Self {
+                self & other
+            }
+
+            fn first(self) -> usize {
+                self.leading_zeros() as usize
             }
         }
     };
@@ -95,6 +107,24 @@ impl<W: Word> Groups<W> {
             groups.push(Group { chunks: first..chunks.len(), trees: number * lanes..number * lanes + group.len() });
         }
         Some(Self { chunks, groups })
+    }
+
+    /// Leads one row, given its codes, through all trees; `found` is told each tree and its leaf, in order.
+    pub(super) fn row(&self, row: &[u8; CODES], mut found: impl FnMut(usize, usize)) {
+        let lanes = 64 / size_of::<W>();
+        for group in &self.groups {
+            let mut words = [W::ALL; SPLITS];
+            for chunk in &self.chunks[group.chunks.clone()] {
+                for split in 0..SPLITS {
+                    if row[usize::from(chunk.codes[split])] > chunk.cuts[split] {
+                        words[split % lanes] = words[split % lanes].and(chunk.masks[split]);
+                    }
+                }
+            }
+            for (tree, word) in group.trees.clone().zip(words) {
+                found(tree, word.first());
+            }
+        }
     }
 
     /// Bytes held.

@@ -1,12 +1,19 @@
 //! Which way, and the loop over rows.
 
+#[cfg(not(target_arch = "x86_64"))]
+use super::bits::Word as Lane;
 #[cfg(target_arch = "x86_64")]
-use super::avx512::{Avx512, Lane};
 use super::{
-    bits::{CODES, Groups},
+    avx2::Avx2,
+    avx512::{Avx512, Lane},
+    masks::LEAVES,
+};
+use super::{
+    bits::{CODES, Groups, Word},
     codes::Value,
     forest::{Forest, Sum},
-    masks::{LANES, LEAVES, Lanes, Steps},
+    machine::{Instructions, Machine},
+    masks::{LANES, Lanes, Steps},
     search::Portable,
     walk::{ABREAST, Nodes},
 };
@@ -45,8 +52,7 @@ pub(super) struct Engine<S> {
     wide: Option<Groups<u64>>,
     masks: Option<Vec<Steps>>,
     walk: Nodes,
-    #[cfg(target_arch = "x86_64")]
-    avx512: Option<Avx512>,
+    machine: Machine,
 }
 
 /// The part of a [`Scratch`] that holds sums in `S`.
@@ -74,25 +80,18 @@ const BLOCK: usize = 256;
 const SIDE_BY_SIDE: usize = 4;
 
 impl<S: Sums> Engine<S> {
-    pub(super) fn new(ensemble: &Ensemble) -> Option<Self> {
+    pub(super) fn new(ensemble: &Ensemble, instructions: Instructions) -> Option<Self> {
         let forest = Forest::<S>::new(ensemble)?;
         let (trees, codes) = (&forest.trees, forest.codes.count());
-        #[cfg(target_arch = "x86_64")]
-        let avx512 = Avx512::new();
-        #[cfg(target_arch = "x86_64")]
-        let vectors = avx512.is_some();
-        #[cfg(not(target_arch = "x86_64"))]
-        let vectors = false;
-        let narrow = vectors.then(|| Groups::new(trees, codes)).flatten();
-        let wide = if vectors && narrow.is_none() { Groups::new(trees, codes) } else { None };
+        let narrow = Groups::new(trees, codes);
+        let wide = if narrow.is_none() { Groups::new(trees, codes) } else { None };
         Some(Self {
             narrow,
             wide,
             masks: trees.iter().map(Steps::new).collect(),
             walk: Nodes::new(trees, codes),
             forest,
-            #[cfg(target_arch = "x86_64")]
-            avx512,
+            machine: Machine::with(instructions),
         })
     }
 
@@ -128,17 +127,13 @@ impl<S: Sums> Engine<S> {
     pub(super) fn margins<T: Value>(&self, way: Way, rows: &[T], scratch: &mut Scratch, out: &mut [f64]) {
         match (way, &self.masks, &self.narrow, &self.wide) {
             (Way::Masks, Some(masks), _, _) => self.by_masks(masks, rows, scratch, out),
-            #[cfg(target_arch = "x86_64")]
             (Way::Bits, _, Some(groups), _) => self.by_bits(groups, rows, scratch, out),
-            #[cfg(target_arch = "x86_64")]
             (Way::Bits, _, _, Some(groups)) => self.by_bits(groups, rows, scratch, out),
             _ => self.by_walk(rows, scratch, out),
         }
     }
 
-    #[cfg(target_arch = "x86_64")]
     fn by_bits<W: Lane, T: Value>(&self, groups: &Groups<W>, rows: &[T], scratch: &mut Scratch, out: &mut [f64]) {
-        let Some(machine) = self.avx512 else { return };
         let (features, width) = (self.forest.features, self.forest.width);
         let mut bytes = [[0; CODES]; SIDE_BY_SIDE];
         let sums = S::of_scratch(scratch);
@@ -151,13 +146,25 @@ impl<S: Sums> Engine<S> {
                 self.code(&rows[(row + place) * features..][..features], 1, bytes);
                 sums.extend_from_slice(self.forest.start());
             }
-            if together == 1 {
-                W::walk(machine, &self.forest, groups, &[bytes[0]], sums);
-            } else {
-                W::walk(machine, &self.forest, groups, &bytes, sums);
+            match self.machine {
+                #[cfg(target_arch = "x86_64")]
+                Machine::Avx512(machine) if together == 1 => {
+                    W::walk(machine, &self.forest, groups, &[bytes[0]], sums);
+                }
+                #[cfg(target_arch = "x86_64")]
+                Machine::Avx512(machine) => W::walk(machine, &self.forest, groups, &bytes, sums),
+                #[cfg(target_arch = "x86_64")]
+                Machine::Avx2(_) => self.by_plain_bits(groups, &bytes[..together], sums),
+                Machine::Portable => self.by_plain_bits(groups, &bytes[..together], sums),
             }
             self.finish(sums, &mut out[row * width..][..together * width]);
             row += together;
+        }
+    }
+
+    fn by_plain_bits<W: Word>(&self, groups: &Groups<W>, rows: &[[u8; CODES]], sums: &mut [S]) {
+        for (row, sums) in rows.iter().zip(sums.chunks_exact_mut(self.forest.width)) {
+            groups.row(row, |tree, leaf| self.forest.add(&self.forest.trees[tree], leaf, sums));
         }
     }
 
@@ -181,13 +188,13 @@ impl<S: Sums> Engine<S> {
                 sums.extend_from_slice(forest.start());
             }
             for (tree, steps) in forest.trees.iter().zip(trees) {
-                #[cfg(target_arch = "x86_64")]
-                match self.avx512 {
-                    Some(machine) => Avx512::leaves(machine, steps, &lanes, &mut words, &mut leaves),
-                    None => steps.leaves(&lanes, &mut masks, &mut leaves),
+                match self.machine {
+                    #[cfg(target_arch = "x86_64")]
+                    Machine::Avx512(machine) => Avx512::leaves(machine, steps, &lanes, &mut words, &mut leaves),
+                    #[cfg(target_arch = "x86_64")]
+                    Machine::Avx2(machine) => Avx2::leaves(machine, steps, &lanes, &mut masks, &mut leaves),
+                    Machine::Portable => steps.leaves(&lanes, &mut masks, &mut leaves),
                 }
-                #[cfg(not(target_arch = "x86_64"))]
-                steps.leaves(&lanes, &mut masks, &mut leaves);
                 for (leaf, sums) in leaves.iter().zip(sums.chunks_exact_mut(width)) {
                     forest.add(tree, usize::from(*leaf), sums);
                 }
@@ -233,11 +240,13 @@ impl<S: Sums> Engine<S> {
 
     fn code<T: Value>(&self, row: &[T], stride: usize, out: &mut [u8]) {
         let (codes, rules) = (&self.forest.codes, self.forest.rules);
-        #[cfg(target_arch = "x86_64")]
-        if let Some(machine) = self.avx512 {
-            return Avx512::code(machine, codes, row, rules, stride, out);
+        match self.machine {
+            #[cfg(target_arch = "x86_64")]
+            Machine::Avx512(machine) => Avx512::code(machine, codes, row, rules, stride, out),
+            #[cfg(target_arch = "x86_64")]
+            Machine::Avx2(machine) => Avx2::code(machine, codes, row, rules, stride, out),
+            Machine::Portable => codes.row(Portable, row, rules, stride, out),
         }
-        codes.row(Portable, row, rules, stride, out);
     }
 
     fn finish(&self, sums: &[S], out: &mut [f64]) {

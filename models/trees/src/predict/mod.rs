@@ -5,7 +5,7 @@
 //!
 //! | way | for | rows at a time |
 //! | --- | --- | --- |
-//! | `bits` | trees of up to 64 leaves, with AVX-512 | 1 or 4 |
+//! | `bits` | trees of up to 64 leaves | 1, or 4 with AVX-512 |
 //! | `masks` | trees of up to 256 leaves | 64 |
 //! | `walk` | all | 1 or 8 |
 //! | [the reference](mod@crate::reference) | linear leaves; the least or the greatest of the trees | 1 |
@@ -19,11 +19,14 @@
 )]
 
 #[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
 mod avx512;
 mod bits;
 mod codes;
 mod engine;
 mod forest;
+mod machine;
 mod masks;
 mod search;
 mod tune;
@@ -34,6 +37,7 @@ use std::cell::RefCell;
 pub use codes::Value;
 use engine::Engine;
 pub use engine::{Scratch, Way};
+pub use machine::Instructions;
 use rayon::prelude::*;
 pub use tune::{Choice, Plan};
 
@@ -62,16 +66,6 @@ enum Laid {
     Plain,
 }
 
-/// The vector instructions that are used on this machine.
-#[must_use]
-pub fn instructions() -> &'static str {
-    #[cfg(target_arch = "x86_64")]
-    if avx512::Avx512::new().is_some() {
-        return "AVX-512";
-    }
-    "portable"
-}
-
 impl Predictor {
     /// Lays out an ensemble and measures which way is the fastest on this machine.
     ///
@@ -89,10 +83,18 @@ impl Predictor {
     /// # Errors
     /// As [`Ensemble::check`].
     pub fn untuned(ensemble: Ensemble) -> Result<Self> {
+        Self::untuned_with(ensemble, Instructions::best())
+    }
+
+    /// Lays out an ensemble for all ways, to be gone with these instructions; those that the machine lacks are not used.
+    ///
+    /// # Errors
+    /// As [`Ensemble::check`].
+    pub fn untuned_with(ensemble: Ensemble, instructions: Instructions) -> Result<Self> {
         ensemble.check()?;
         let engine = match ensemble.rules.sum {
-            Precision::F32 => Engine::new(&ensemble).map(Laid::F32),
-            Precision::F64 => Engine::new(&ensemble).map(Laid::F64),
+            Precision::F32 => Engine::new(&ensemble, instructions).map(Laid::F32),
+            Precision::F64 => Engine::new(&ensemble, instructions).map(Laid::F64),
         };
         Ok(Self { engine: engine.unwrap_or(Laid::Plain), ensemble, choice: Choice::default() })
     }

@@ -1,7 +1,7 @@
 //! Every way gives the reference's bits.
 
 use proptest::prelude::*;
-use trees::predict::{Predictor, Scratch, Way};
+use trees::predict::{Instructions, Predictor, Scratch, Way};
 
 use crate::random::{Draw, Shape, ensemble, shapes};
 
@@ -11,8 +11,13 @@ fn reference(predictor: &Predictor, rows: &[Vec<f64>]) -> Vec<u64> {
     rows.iter().flat_map(|row| ensemble.margins(&ensemble.features_of(row))).map(f64::to_bits).collect()
 }
 
+/// Every way with every kind of instructions that this machine has.
 fn check(shape: &Shape, count: usize) -> Result<(), TestCaseError> {
-    let predictor = Predictor::untuned(ensemble(shape)).expect("what is drawn is sound");
+    Instructions::here().into_iter().try_for_each(|instructions| check_with(shape, count, instructions))
+}
+
+fn check_with(shape: &Shape, count: usize, instructions: Instructions) -> Result<(), TestCaseError> {
+    let predictor = Predictor::untuned_with(ensemble(shape), instructions).expect("what is drawn is sound");
     let mut draw = Draw::new(shape.seed ^ 1);
     let rows: Vec<Vec<f64>> = (0..count).map(|_| draw.row(shape.features, shape.levels)).collect();
     // The same numbers as f32 and as f64: what differs is how they come.
@@ -24,11 +29,11 @@ fn check(shape: &Shape, count: usize) -> Result<(), TestCaseError> {
     for way in predictor.ways() {
         predictor.margins_by(way, &narrow, &mut scratch, &mut out).expect("rows fit");
         let got: Vec<u64> = out.iter().map(|x| x.to_bits()).collect();
-        prop_assert_eq!(&got, &reference(&predictor, &rounded), "f32 rows by {:?}", way);
+        prop_assert_eq!(&got, &reference(&predictor, &rounded), "f32 rows by {:?} with {}", way, instructions);
         out.fill(0.0);
         predictor.margins_in_parallel(way, &wide, &mut out).expect("rows fit");
         let got: Vec<u64> = out.iter().map(|x| x.to_bits()).collect();
-        prop_assert_eq!(&got, &reference(&predictor, &rows), "f64 rows by {:?}", way);
+        prop_assert_eq!(&got, &reference(&predictor, &rows), "f64 rows by {:?} with {}", way, instructions);
     }
     Ok(())
 }
@@ -44,12 +49,14 @@ proptest! {
 
 #[test]
 fn trees_of_words_masks_and_more_are_walked_alike() {
-    for (leaves, expected) in [(32, Way::Masks), (64, Way::Masks), (256, Way::Masks), (700, Way::Walk)] {
+    // As few features as a row of 256 bytes has room for, and more.
+    let cases = [(32, 30, Way::Masks), (64, 5, Way::Masks), (256, 30, Way::Masks), (700, 30, Way::Walk)];
+    for (leaves, features, expected) in cases {
         let shape = Shape {
             seed: leaves as u64,
             trees: 21,
             leaves,
-            features: 30,
+            features,
             levels: 300,
             width: 1,
             vector: false,
@@ -61,6 +68,7 @@ fn trees_of_words_masks_and_more_are_walked_alike() {
         };
         let predictor = Predictor::untuned(ensemble(&shape)).expect("sound");
         assert!(predictor.ways().contains(&expected), "{leaves} leaves: {:?}", predictor.ways());
+        assert_eq!(predictor.ways().contains(&Way::Bits), leaves <= 64, "{leaves} leaves");
         check(&shape, 200).expect("the reference's bits");
     }
 }
