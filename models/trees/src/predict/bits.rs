@@ -23,10 +23,6 @@ pub(super) trait Word: Copy + Default + Send + Sync + 'static {
     const ALL: Self;
     /// All leaves but `from..to`.
     fn without(from: usize, to: usize) -> Self;
-    /// The leaves that are in both.
-    fn and(self, other: Self) -> Self;
-    /// The first leaf left.
-    fn first(self) -> usize;
 }
 
 macro_rules! word {
@@ -37,14 +33,6 @@ macro_rules! word {
 
             fn without(from: usize, to: usize) -> Self {
                 (from..to).fold(Self::MAX, |word, leaf| word & !(1 << (Self::LEAVES - 1 - leaf)))
-            }
-
-            fn and(self, other: Self) -> Self {
-                self & other
-            }
-
-            fn first(self) -> usize {
-                self.leading_zeros() as usize
             }
         }
     };
@@ -109,33 +97,15 @@ impl<W: Word> Groups<W> {
         Some(Self { chunks, groups })
     }
 
-    /// Leads one row, given its codes, through all trees; `found` is told each tree and its leaf, in order.
-    pub(super) fn row(&self, row: &[u8; CODES], mut found: impl FnMut(usize, usize)) {
-        let lanes = 64 / size_of::<W>();
-        for group in &self.groups {
-            let mut words = [W::ALL; SPLITS];
-            for chunk in &self.chunks[group.chunks.clone()] {
-                for split in 0..SPLITS {
-                    if row[usize::from(chunk.codes[split])] > chunk.cuts[split] {
-                        words[split % lanes] = words[split % lanes].and(chunk.masks[split]);
-                    }
-                }
-            }
-            for (tree, word) in group.trees.clone().zip(words) {
-                found(tree, word.first());
-            }
-        }
-    }
-
     /// Bytes held.
     pub(super) fn bytes(&self) -> usize {
         size_of_val(self.chunks.as_slice()) + size_of_val(self.groups.as_slice())
     }
 }
 
-/// The leaves of each split's left subtree. Leaves are numbered from left to right, so they are those from its first one up
+/// The leaves of each split's left subtree, from the first one to the one behind the last. Leaves are numbered from left to right, so they are those from its first one up
 /// to the first one of the right subtree.
-fn left_leaves(tree: &Laid) -> Vec<(usize, usize)> {
+pub(super) fn left_leaves(tree: &Laid) -> Vec<(usize, usize)> {
     let first = |child: Child, firsts: &[usize]| match child {
         Child::Leaf(leaf) => leaf as usize,
         Child::Split(split) => firsts[split as usize],

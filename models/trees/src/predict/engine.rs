@@ -1,19 +1,18 @@
 //! Which way, and the loop over rows.
 
-#[cfg(not(target_arch = "x86_64"))]
-use super::bits::Word as Lane;
 #[cfg(target_arch = "x86_64")]
 use super::{
     avx2::Avx2,
-    avx512::{Avx512, Lane},
+    avx512::{Adds, Avx512, Lane},
+    bits::CODES,
     masks::LEAVES,
 };
 use super::{
-    bits::{CODES, Groups, Word},
+    bits::Groups,
     codes::Value,
-    forest::{Forest, Sum},
+    forest::{Forest, Laid},
     machine::{Instructions, Machine},
-    masks::{LANES, Lanes, Steps},
+    masks::{LANES, Lanes, Steps, add},
     search::Portable,
     walk::{ABREAST, Nodes},
 };
@@ -55,8 +54,14 @@ pub(super) struct Engine<S> {
     machine: Machine,
 }
 
+/// What vectors add on a machine that has none of ours: any number.
+#[cfg(not(target_arch = "x86_64"))]
+pub(super) trait Adds: super::forest::Sum {}
+#[cfg(not(target_arch = "x86_64"))]
+impl<S: super::forest::Sum> Adds for S {}
+
 /// The part of a [`Scratch`] that holds sums in `S`.
-pub(super) trait Sums: Sum {
+pub(super) trait Sums: Adds {
     fn of_scratch(scratch: &mut Scratch) -> &mut Vec<Self>;
 }
 
@@ -77,21 +82,28 @@ impl Sums for f64 {
 const BLOCK: usize = 256;
 
 /// Rows that the words of leaves are made for at once.
+#[cfg(target_arch = "x86_64")]
 const SIDE_BY_SIDE: usize = 4;
+
+/// Blocks of rows that masks are made for at once, when there are as many.
+pub(super) const BLOCKS: usize = 4;
 
 impl<S: Sums> Engine<S> {
     pub(super) fn new(ensemble: &Ensemble, instructions: Instructions) -> Option<Self> {
         let forest = Forest::<S>::new(ensemble)?;
         let (trees, codes) = (&forest.trees, forest.codes.count());
-        let narrow = Groups::new(trees, codes);
-        let wide = if narrow.is_none() { Groups::new(trees, codes) } else { None };
+        let machine = Machine::with(instructions);
+        // Only there is it worth its while: byte by byte, all splits take longer than a walk by some of them.
+        let bits = machine.picks_bytes();
+        let narrow = bits.then(|| Groups::new(trees, codes)).flatten();
+        let wide = if bits && narrow.is_none() { Groups::new(trees, codes) } else { None };
         Some(Self {
             narrow,
             wide,
             masks: trees.iter().map(Steps::new).collect(),
             walk: Nodes::new(trees, codes),
             forest,
-            machine: Machine::with(instructions),
+            machine,
         })
     }
 
@@ -127,13 +139,18 @@ impl<S: Sums> Engine<S> {
     pub(super) fn margins<T: Value>(&self, way: Way, rows: &[T], scratch: &mut Scratch, out: &mut [f64]) {
         match (way, &self.masks, &self.narrow, &self.wide) {
             (Way::Masks, Some(masks), _, _) => self.by_masks(masks, rows, scratch, out),
+            #[cfg(target_arch = "x86_64")]
             (Way::Bits, _, Some(groups), _) => self.by_bits(groups, rows, scratch, out),
+            #[cfg(target_arch = "x86_64")]
             (Way::Bits, _, _, Some(groups)) => self.by_bits(groups, rows, scratch, out),
             _ => self.by_walk(rows, scratch, out),
         }
     }
 
+    #[cfg(target_arch = "x86_64")]
     fn by_bits<W: Lane, T: Value>(&self, groups: &Groups<W>, rows: &[T], scratch: &mut Scratch, out: &mut [f64]) {
+        // Without it there are no groups.
+        let Machine::Avx512(machine) = self.machine else { return };
         let (features, width) = (self.forest.features, self.forest.width);
         let mut bytes = [[0; CODES]; SIDE_BY_SIDE];
         let sums = S::of_scratch(scratch);
@@ -146,62 +163,95 @@ impl<S: Sums> Engine<S> {
                 self.code(&rows[(row + place) * features..][..features], 1, bytes);
                 sums.extend_from_slice(self.forest.start());
             }
-            match self.machine {
-                #[cfg(target_arch = "x86_64")]
-                Machine::Avx512(machine) if together == 1 => {
-                    W::walk(machine, &self.forest, groups, &[bytes[0]], sums);
-                }
-                #[cfg(target_arch = "x86_64")]
-                Machine::Avx512(machine) => W::walk(machine, &self.forest, groups, &bytes, sums),
-                #[cfg(target_arch = "x86_64")]
-                Machine::Avx2(_) => self.by_plain_bits(groups, &bytes[..together], sums),
-                Machine::Portable => self.by_plain_bits(groups, &bytes[..together], sums),
+            if together == 1 {
+                W::walk(machine, &self.forest, groups, &[bytes[0]], sums);
+            } else {
+                W::walk(machine, &self.forest, groups, &bytes, sums);
             }
             self.finish(sums, &mut out[row * width..][..together * width]);
             row += together;
         }
     }
 
-    fn by_plain_bits<W: Word>(&self, groups: &Groups<W>, rows: &[[u8; CODES]], sums: &mut [S]) {
-        for (row, sums) in rows.iter().zip(sums.chunks_exact_mut(self.forest.width)) {
-            groups.row(row, |tree, leaf| self.forest.add(&self.forest.trees[tree], leaf, sums));
+    fn by_masks<T: Value>(&self, trees: &[Steps], rows: &[T], scratch: &mut Scratch, out: &mut [f64]) {
+        let (features, width) = (self.forest.features, self.forest.width);
+        for (part, out) in out.chunks_mut(BLOCKS * LANES * width).enumerate() {
+            let rows = &rows[part * BLOCKS * LANES * features..][..out.len() / width * features];
+            match out.len().div_ceil(LANES * width) {
+                0..=1 => self.blocks::<1, T>(trees, rows, scratch, out),
+                2 => self.blocks::<2, T>(trees, rows, scratch, out),
+                _ => self.blocks::<BLOCKS, T>(trees, rows, scratch, out),
+            }
         }
     }
 
-    fn by_masks<T: Value>(&self, trees: &[Steps], rows: &[T], scratch: &mut Scratch, out: &mut [f64]) {
+    /// Up to `B` blocks of rows by masks, side by side: a split is fetched once for all, and none waits for another's mask.
+    fn blocks<const B: usize, T: Value>(&self, trees: &[Steps], rows: &[T], scratch: &mut Scratch, out: &mut [f64]) {
         let forest = &self.forest;
-        let (features, width) = (forest.features, forest.width);
+        let (features, width, codes) = (forest.features, forest.width, forest.codes.count().max(1));
         let mut lanes = std::mem::take(&mut scratch.lanes);
         let mut masks = std::mem::take(&mut scratch.masks);
-        lanes.resize(forest.codes.count().max(1), [0; LANES]);
+        lanes.resize(B * codes, [0; LANES]);
         masks.resize(trees.iter().map(Steps::masks).max().unwrap_or(0), [0; LANES]);
+        for row in 0..out.len() / width {
+            let block = &mut lanes[row / LANES * codes..][..codes];
+            self.code(&rows[row * features..][..features], LANES, &mut block.as_flattened_mut()[row % LANES..]);
+        }
+        // Output by output, so that those of a block's rows lie side by side.
         let sums = S::of_scratch(scratch);
-        let mut leaves = [0; LANES];
+        sums.clear();
+        sums.extend((0..B).flat_map(|_block| forest.start()).flat_map(|start| [*start; LANES]));
+        let sums = sums.as_chunks_mut::<LANES>().0;
+        let blocks: [&[Lanes]; B] = std::array::from_fn(|block| &lanes[block * codes..][..codes]);
+        let mut leaves = [[0; LANES]; B];
         #[cfg(target_arch = "x86_64")]
-        let mut words = [0; 2 * LEAVES];
-        for (block, out) in out.chunks_mut(LANES * width).enumerate() {
-            let count = out.len() / width;
-            sums.clear();
-            for lane in 0..count {
-                let row = &rows[(block * LANES + lane) * features..][..features];
-                self.code(row, LANES, &mut lanes.as_flattened_mut()[lane..]);
-                sums.extend_from_slice(forest.start());
-            }
-            for (tree, steps) in forest.trees.iter().zip(trees) {
-                match self.machine {
-                    #[cfg(target_arch = "x86_64")]
-                    Machine::Avx512(machine) => Avx512::leaves(machine, steps, &lanes, &mut words, &mut leaves),
-                    #[cfg(target_arch = "x86_64")]
-                    Machine::Avx2(machine) => Avx2::leaves(machine, steps, &lanes, &mut masks, &mut leaves),
-                    Machine::Portable => steps.leaves(&lanes, &mut masks, &mut leaves),
+        let mut words = [[0; B]; LEAVES];
+        for (tree, steps) in forest.trees.iter().zip(trees) {
+            match self.machine {
+                #[cfg(target_arch = "x86_64")]
+                Machine::Avx512(machine) => Avx512::leaves(machine, steps, blocks, &mut words, &mut leaves),
+                #[cfg(target_arch = "x86_64")]
+                Machine::Avx2(machine) => {
+                    blocks
+                        .iter()
+                        .zip(&mut leaves)
+                        .for_each(|(codes, out)| Avx2::leaves(machine, steps, codes, &mut masks, out));
                 }
-                for (leaf, sums) in leaves.iter().zip(sums.chunks_exact_mut(width)) {
-                    forest.add(tree, usize::from(*leaf), sums);
+                Machine::Portable => {
+                    blocks.iter().zip(&mut leaves).for_each(|(codes, out)| steps.leaves(codes, &mut masks, out));
                 }
             }
-            self.finish(sums, out);
+            for (leaves, sums) in leaves.iter().zip(sums.chunks_exact_mut(width)) {
+                self.add_lanes(tree, leaves, sums);
+            }
+        }
+        for (row, out) in out.chunks_exact_mut(width).enumerate() {
+            let sums = &sums[row / LANES * width..];
+            for (margin, (out, sums)) in out.iter_mut().zip(sums).enumerate() {
+                *out = forest.finish(margin, sums[row % LANES]);
+            }
         }
         (scratch.lanes, scratch.masks) = (lanes, masks);
+    }
+
+    fn add_lanes(&self, tree: &Laid, leaves: &Lanes, sums: &mut [[S; LANES]]) {
+        let values = &self.forest.values[tree.values..];
+        if let Some(output) = tree.output {
+            let (values, sums) = (&values[..tree.leaves], &mut sums[output]);
+            return match self.machine {
+                #[cfg(target_arch = "x86_64")]
+                Machine::Avx512(machine) => S::add_lanes(machine, values, leaves, sums),
+                #[cfg(target_arch = "x86_64")]
+                Machine::Avx2(_) => add(values, leaves, sums),
+                Machine::Portable => add(values, leaves, sums),
+            };
+        }
+        let width = self.forest.width;
+        for (lane, leaf) in leaves.iter().enumerate() {
+            for (value, sums) in values[usize::from(*leaf) * width..][..width].iter().zip(&mut *sums) {
+                sums[lane] = sums[lane] + *value;
+            }
+        }
     }
 
     fn by_walk<T: Value>(&self, rows: &[T], scratch: &mut Scratch, out: &mut [f64]) {

@@ -67,4 +67,12 @@ impl Machine {
             Instructions::Portable => Self::Portable,
         }
     }
+
+    /// Whether any of a row's bytes can be picked by an instruction.
+    pub(super) const fn picks_bytes(self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        return matches!(self, Self::Avx512(_));
+        #[cfg(not(target_arch = "x86_64"))]
+        false
+    }
 }

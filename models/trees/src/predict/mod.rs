@@ -5,8 +5,8 @@
 //!
 //! | way | for | rows at a time |
 //! | --- | --- | --- |
-//! | `bits` | trees of up to 64 leaves | 1, or 4 with AVX-512 |
-//! | `masks` | trees of up to 256 leaves | 64 |
+//! | `bits` | trees of up to 64 leaves, with AVX-512 | 1 or 4 |
+//! | `masks` | trees of up to 256 leaves | 64 to 256 |
 //! | `walk` | all | 1 or 8 |
 //! | [the reference](mod@crate::reference) | linear leaves; the least or the greatest of the trees | 1 |
 //!
@@ -32,19 +32,19 @@ mod search;
 mod tune;
 mod walk;
 
-use std::cell::RefCell;
+use std::{
+    cell::RefCell,
+    sync::{Mutex, PoisonError},
+};
 
 pub use codes::Value;
-use engine::Engine;
+use engine::{BLOCKS, Engine};
 pub use engine::{Scratch, Way};
 pub use machine::Instructions;
-use rayon::prelude::*;
+use masks::LANES;
 pub use tune::{Choice, Plan};
 
 use crate::{Ensemble, Error, Result, ensemble::Precision};
-
-/// Rows that a thread takes at a time.
-const PIECE: usize = 64;
 
 thread_local! {
     /// For the pieces that a thread of the pool takes, and for [`Predictor::margins_here`].
@@ -168,11 +168,29 @@ impl Predictor {
             self.answer(way, rows, &mut Scratch::default(), out);
             return Ok(());
         }
-        // A few pieces at a time, so that handing over stays small beside the work.
-        let least = (out.len() / width).div_ceil(PIECE).div_ceil(rayon::current_num_threads() * 4);
-        let pieces = rows.par_chunks(PIECE * features).zip(out.par_chunks_mut(PIECE * width));
-        pieces.with_min_len(least).for_each(|(rows, out)| {
-            SCRATCH.with_borrow_mut(|scratch| self.answer(way, rows, scratch, out));
+        // This thread works too, and whoever is free takes the next piece: a thread of the pool that is still waking up, or that
+        // has other work, gets fewer. Pieces are whole blocks. The lock is this call's own.
+        let threads = rayon::current_num_threads();
+        let count = out.len() / width;
+        let most = BLOCKS * LANES;
+        let piece = count.div_ceil(threads * 8).next_multiple_of(most);
+        // Few rows: an equal part for each thread.
+        let piece = piece.min(count.div_ceil(threads).next_multiple_of(LANES)).max(LANES);
+        let pieces = Mutex::new(rows.chunks(piece * features).zip(out.chunks_mut(piece * width)));
+        let work = || {
+            let mut scratch = SCRATCH.take();
+            loop {
+                let piece = pieces.lock().unwrap_or_else(PoisonError::into_inner).next();
+                let Some((rows, out)) = piece else { break };
+                self.answer(way, rows, &mut scratch, out);
+            }
+            SCRATCH.set(scratch);
+        };
+        rayon::in_place_scope(|scope| {
+            for _ in 1..threads.min(count.div_ceil(piece)) {
+                scope.spawn(|_scope| work());
+            }
+            work();
         });
         Ok(())
     }
@@ -182,7 +200,11 @@ impl Predictor {
     /// # Errors
     /// As [`Predictor::margins`].
     pub fn margins_here<T: Value>(&self, rows: &[T], out: &mut [f64]) -> Result<()> {
-        SCRATCH.with_borrow_mut(|scratch| self.margins(rows, scratch, out))
+        // Taken and not borrowed: a thread of the pool may be handed a piece while it waits for its own.
+        let mut scratch = SCRATCH.take();
+        let answered = self.margins(rows, &mut scratch, out);
+        SCRATCH.set(scratch);
+        answered
     }
 
     /// Bytes that the laid out trees take, beside the ensemble itself.

@@ -58,7 +58,7 @@ impl Choice {
             let (rows, out) = (&rows[..count * features], &mut out[..count * width]);
             let mut best: Option<(Duration, Way, bool)> = None;
             for (way, parallel) in ways.iter().flat_map(|way| [(*way, false), (*way, true)]) {
-                if parallel && (count < super::PIECE * 2 || rayon::current_num_threads() < 2) {
+                if parallel && (count < 2 * super::LANES || rayon::current_num_threads() < 2) {
                     continue;
                 }
                 let took = fastest(|| {

@@ -4,6 +4,8 @@
 
 #![expect(unsafe_code, reason = "vector loads take pointers; each is to an array of the register's size")]
 
+mod adds;
+
 use std::arch::x86_64::{
     __m512i, _CMP_LT_OQ, _mm512_castsi512_pd, _mm512_castsi512_ps, _mm512_cmp_pd_mask, _mm512_cmp_ps_mask,
     _mm512_cmpgt_epu8_mask, _mm512_loadu_si512, _mm512_lzcnt_epi32, _mm512_lzcnt_epi64, _mm512_mask_and_epi32,
@@ -11,6 +13,8 @@ use std::arch::x86_64::{
     _mm512_movepi8_mask, _mm512_permutex2var_epi8, _mm512_permutexvar_epi8, _mm512_set1_epi8, _mm512_set1_epi64,
     _mm512_set1_pd, _mm512_set1_ps, _mm512_setzero_si512, _mm512_storeu_si512,
 };
+
+pub(super) use adds::Adds;
 
 use super::{
     bits::{CODES, Groups, Word},
@@ -44,8 +48,14 @@ impl Avx512 {
         unsafe { code(codes, row, rules, stride, out) }
     }
 
-    /// [`Steps::leaves`] with masks of 64 bits.
-    pub(super) fn leaves(_: Self, steps: &Steps, codes: &[Lanes], masks: &mut Masks, out: &mut Lanes) {
+    /// [`Steps::leaves`] of `B` blocks side by side.
+    pub(super) fn leaves<const B: usize>(
+        _: Self,
+        steps: &Steps,
+        codes: [&[Lanes]; B],
+        masks: &mut Masks<B>,
+        out: &mut [Lanes; B],
+    ) {
         // SAFETY: `new` asked for the features.
         unsafe { leaves(steps, codes, masks, out) }
     }
@@ -84,8 +94,8 @@ fn below_f64(keys: &[f64; KEYS], x: f64) -> usize {
     keys.as_chunks::<8>().0.iter().map(|keys| below(keys) as usize).sum()
 }
 
-/// A mask for each split and each leaf of a tree.
-pub(super) type Masks = [u64; 2 * LEAVES];
+/// A mask for each split of a tree, and one for what leads to leaves, for `B` blocks of rows.
+pub(super) type Masks<const B: usize> = [[u64; B]; LEAVES];
 
 #[inline(always)]
 fn load<T: Copy>(values: &T) -> __m512i {
@@ -107,20 +117,25 @@ fn code<T: Value>(codes: &Codes, row: &[T], rules: Rules, stride: usize, out: &m
 }
 
 #[target_feature(enable = "avx512f,avx512bw")]
-fn leaves(steps: &Steps, codes: &[Lanes], masks: &mut Masks, out: &mut Lanes) {
-    masks[0] = u64::MAX;
+fn leaves<const B: usize>(steps: &Steps, codes: [&[Lanes]; B], masks: &mut Masks<B>, out: &mut [Lanes; B]) {
+    masks[0] = [u64::MAX; B];
+    let mut found = [_mm512_setzero_si512(); B];
     for (place, step) in steps.steps.iter().enumerate() {
+        let (cut, turned) = (_mm512_set1_epi8(step.cut.cast_signed()), _mm512_set1_epi8(step.turned.cast_signed()));
         let mask = masks[place % masks.len()];
-        let code = load(&codes[usize::from(step.code)]);
-        let left = _mm512_mask_cmple_epu8_mask(mask, code, _mm512_set1_epi8(step.cut.cast_signed()));
+        let (mut left, mut right) = ([0; B], [0; B]);
+        for block in 0..B {
+            let code = load(&codes[block][usize::from(step.code)]);
+            left[block] = _mm512_mask_cmple_epu8_mask(mask[block], code, cut);
+            right[block] = mask[block] ^ left[block];
+            found[block] = _mm512_mask_mov_epi8(found[block], right[block], turned);
+        }
         masks[usize::from(step.left) % masks.len()] = left;
-        masks[usize::from(step.right) % masks.len()] = mask ^ left;
+        masks[usize::from(step.right) % masks.len()] = right;
     }
-    let mut found = _mm512_setzero_si512();
-    for (leaf, mask) in masks[steps.steps.len()..][..steps.leaves].iter().enumerate() {
-        found = _mm512_mask_mov_epi8(found, *mask, _mm512_set1_epi8((leaf as u8).cast_signed()));
+    for (found, out) in found.into_iter().zip(out) {
+        store(found, out);
     }
-    store(found, out);
 }
 
 /// A row's bytes in registers, `TABLES` of them, to be picked from.
