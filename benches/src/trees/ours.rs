@@ -18,10 +18,13 @@ pub(super) struct Ours {
 }
 
 impl Ours {
-    /// Reads what the peers' script wrote, and checks that every row gives the bits that LightGBM gives.
+    /// Reads what the peers' script wrote, checks that every row gives the bits that LightGBM gives, and carries the model over to
+    /// XGBoost.
     pub(super) fn open(folder: &Path, model: &str) -> Result<Self> {
         let bytes = fs_err::read(folder.join(format!("{model}.lgb.txt")))?;
         let predictor = Predictor::new(trees::import::read(&bytes)?)?;
+        let carried = trees::export::xgboost::write_json(predictor.ensemble())?;
+        fs_err::write(folder.join(format!("{model}.xgb.json")), carried)?;
         let features = predictor.ensemble().features.len();
         let rows = numbers::<4>(&fs_err::read(folder.join(format!("{model}.rows.npy")))?)?;
         let rows: Vec<f32> = rows.into_iter().map(f32::from_le_bytes).collect();

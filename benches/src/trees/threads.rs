@@ -10,6 +10,11 @@ use std::{
 };
 
 use anyhow::Result;
+#[cfg(target_os = "linux")]
+use nix::{
+    sched::{CpuSet, sched_setaffinity},
+    unistd::Pid,
+};
 
 use super::ours::Ours;
 
@@ -48,7 +53,7 @@ pub(super) fn throughput(ours: &Ours, threads: usize, limit: Duration) -> Result
     Ok(calls)
 }
 
-/// Nanoseconds of single calls of two threads at once over `limit`: the median and the 99.9th percentile.
+/// Nanoseconds of single calls of two threads at once, each pinned to a core, over `limit`: the median and the 99.9th percentile.
 pub(super) fn tail(ours: &Ours, limit: Duration) -> Result<(f64, f64)> {
     let start = Barrier::new(2);
     let mut all = thread::scope(|scope| {
@@ -59,7 +64,10 @@ pub(super) fn tail(ours: &Ours, limit: Duration) -> Result<(f64, f64)> {
                     move || {
                         // Room for all of them, so that no call waits for memory.
                         let mut times = Vec::with_capacity(4_000_000);
+                        // The other thread waits for this one, whatever comes of it.
+                        let pinned = pin(worker);
                         start.wait();
+                        pinned?;
                         let began = Instant::now();
                         while began.elapsed() < limit && times.len() < times.capacity() {
                             let call = Instant::now();
@@ -79,4 +87,18 @@ pub(super) fn tail(ours: &Ours, limit: Duration) -> Result<(f64, f64)> {
     })?;
     all.sort_by(f64::total_cmp);
     Ok((all[all.len() / 2], all[all.len() * 999 / 1000]))
+}
+
+/// Keeps this thread on one core.
+#[cfg(target_os = "linux")]
+fn pin(core: usize) -> Result<()> {
+    let mut cores = CpuSet::new();
+    cores.set(core)?;
+    sched_setaffinity(Pid::from_raw(0), &cores)?;
+    Ok(())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn pin(_core: usize) -> Result<()> {
+    anyhow::bail!("expected Linux, where threads can be pinned to cores")
 }
