@@ -4,12 +4,12 @@ Usage: python trees_peers.py FOLDER. Reads one JSON request a line from standard
   {"model": {"name": "a", "trees": 500, "leaves": 31, "depth": -1, "features": 28, "rows": 60000}}
       -> {"model": "a", "seconds": …}: trains it with LightGBM on a seeded function (num_leaves, max_depth; min_data_in_leaf 5
          where depth is bounded, so that trees are full), and writes FOLDER/a.lgb.txt, FOLDER/a.rows.npy (float32, C order) and
-         FOLDER/a.lgb.npy, the answers
+         FOLDER/a.lgb.npy, the answers; where it is not, XGBoost is trained on the same function too (max_depth 6)
   {"time": "lightgbm", "model": "a", "batch": 16, "threads": 1, "seconds": 0.2}
       -> {"seconds": median seconds of a call, "overhead": median seconds of a call of the same kind on a model of one split}
 Engines: lightgbm, xgboost, lleaves, onnxruntime. All answer the LightGBM model: lleaves and ONNX Runtime compile and convert it,
-and XGBoost loads FOLDER/a.xgb.json, which whoever asks has carried over (its answers are compared with LightGBM's). XGBoost is
-timed with one thread and with two, and the faster counts. An engine that cannot say something answers {"error": …}. LightGBM
+and XGBoost loads FOLDER/a.xgb.json, which whoever asks has carried over (its answers are compared with LightGBM's).
+"xgboost_trained" answers XGBoost's own model. XGBoost is timed with one thread and with two, and the faster counts. An engine that cannot say something answers {"error": …}. LightGBM
 and lleaves are called through their C functions; what Python and ctypes add to each engine is in the overhead, which whoever
 compares may take away.
 """
@@ -49,8 +49,11 @@ def make(name, trees, leaves, depth, features, rows):
         booster = lightgbm.train(settings, lightgbm.Dataset(x, y), trees)
         booster.save_model(text)
         np.save(f"{folder}/{name}.lgb.npy", booster.predict(x))
+        if depth <= 0:
+            other = xgboost.train(dict(max_depth=6, eta=0.05, nthread=2), xgboost.DMatrix(x, y), trees)
+            other.save_model(f"{folder}/{name}.trained.json")
         np.save(rows_file, x)
-    models[name] = dict(text=text, xgb=f"{folder}/{name}.xgb.json", answers=f"{folder}/{name}.lgb.npy", x=x, features=features,
+    models[name] = dict(text=text, xgb=f"{folder}/{name}.xgb.json", trained=f"{folder}/{name}.trained.json", answers=f"{folder}/{name}.lgb.npy", x=x, features=features,
                         leaves=trees * leaves, engines={})
 
 
@@ -87,6 +90,11 @@ class Xgboost:
     def call(self, rows, threads):
         self.booster.set_param({"nthread": threads})
         return lambda: self.booster.inplace_predict(rows)
+
+
+class XgboostTrained(Xgboost):
+    def __init__(self, model):
+        self.booster = xgboost.Booster(model_file=model["trained"])
 
 
 class Lleaves:
@@ -133,7 +141,7 @@ class Onnxruntime:
         return lambda: session.run(None, {"x": rows})
 
 
-ENGINES = dict(lightgbm=Lightgbm, xgboost=Xgboost, lleaves=Lleaves, onnxruntime=Onnxruntime)
+ENGINES = dict(lightgbm=Lightgbm, xgboost=Xgboost, xgboost_trained=XgboostTrained, lleaves=Lleaves, onnxruntime=Onnxruntime)
 
 
 def engine(name, model):
@@ -169,7 +177,7 @@ def answer(request):
     if "time" in request:
         name, model, batch, threads = (request[key] for key in ("time", "model", "batch", "threads"))
         rows = np.ascontiguousarray(np.resize(models[model]["x"], (batch, models[model]["features"])))
-        ways = (1, 2) if name == "xgboost" else (threads,)
+        ways = (1, 2) if name.startswith("xgboost") else (threads,)
         took = min(seconds(engine(name, model).call(rows, way), request["seconds"] / len(ways)) for way in ways)
         return dict(seconds=took, overhead=overhead(name, models[model]["features"], 0.02))
     started = time.perf_counter()

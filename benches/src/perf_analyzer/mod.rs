@@ -83,6 +83,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let grpc = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
     let served = emberline::start(&Options {
         binary: arguments.emberline.as_deref(),
+        files: &[],
         nets: &[Net::mlp()],
         arguments: &["--cache-bytes", "0", "--grpc", &grpc],
         cpu: None,

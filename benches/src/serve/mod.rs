@@ -13,6 +13,7 @@ mod overload;
 mod pairs;
 mod peers;
 mod report;
+mod trees;
 mod wrk;
 
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ use clap::{Args, ValueEnum};
 
 use self::{
     report::{Mark, Outcome, Report, Row},
-    wrk::{Load, Requests},
+    wrk::{Input, Load, Requests},
 };
 use crate::{
     say,
@@ -60,6 +61,9 @@ pub(crate) struct Arguments {
     /// Scripts that install and start the peers.
     #[arg(long, default_value = "benches/peers")]
     peers: PathBuf,
+    /// Keeps the tree model here, so that another run need not train it.
+    #[arg(long, value_name = "FOLDER")]
+    models: Option<PathBuf>,
     /// Folder of the results, serve.json and serve.md; rows that are not measured again stay.
     #[arg(long, default_value = "benches/results")]
     out: PathBuf,
@@ -92,6 +96,8 @@ enum Group {
     Loading,
     /// Memory after many requests, loads and unloads.
     Memory,
+    /// Boosted trees against the net of the figures.
+    Trees,
     /// Against `MLServer`.
     Mlserver,
     /// Against mosec.
@@ -114,6 +120,7 @@ impl Group {
             Self::Overload => "overload",
             Self::Loading => "loading",
             Self::Memory => "memory",
+            Self::Trees => "trees",
             Self::Mlserver => "mlserver",
             Self::Mosec => "mosec",
         }
@@ -133,6 +140,7 @@ impl Group {
             Self::Overload => overload::overload(bench),
             Self::Loading => loading::loading(bench),
             Self::Memory => memory::memory(bench),
+            Self::Trees => trees::trees(bench),
             Self::Mlserver => peers::mlserver(bench),
             Self::Mosec => peers::mosec(bench),
         }
@@ -193,12 +201,26 @@ impl Bench<'_> {
 
     /// A load with the connections and seconds of the run.
     fn load<'a>(&self, path: &'a str, requests: Requests) -> Load<'a> {
-        Load { path, requests, rows: 1, seconds: self.seconds(), connections: self.arguments.connections, cpu: None }
+        let input = Input::NET;
+        Load {
+            path,
+            input,
+            requests,
+            rows: 1,
+            seconds: self.seconds(),
+            connections: self.arguments.connections,
+            cpu: None,
+        }
+    }
+
+    /// Our server with nothing to serve yet.
+    fn options(&self) -> Options<'_> {
+        Options { binary: self.arguments.emberline.as_deref(), nets: &[], files: &[], arguments: &[], cpu: None }
     }
 
     /// Our server with `nets`.
     fn serve(&self, nets: &[Net<'_>], arguments: &[&str]) -> Result<Running> {
-        emberline::start(&Options { binary: self.arguments.emberline.as_deref(), nets, arguments, cpu: None })
+        emberline::start(&Options { nets, arguments, ..self.options() })
     }
 
     /// Our server with the net of the figures and no cache.

@@ -88,6 +88,7 @@ fn sized(bench: &Bench<'_>) -> Result<(Running, usize, f64)> {
         let layers = [width, width, 1];
         let served = emberline::start(&Options {
             binary: bench.arguments.emberline.as_deref(),
+            files: &[],
             nets: &[Net { name: MODEL, layers: &layers }],
             arguments: &[],
             cpu: Some(SERVER_CORE),

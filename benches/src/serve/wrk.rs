@@ -30,10 +30,24 @@ pub(crate) enum Requests {
     Urgent,
 }
 
+/// The tensor of a request.
+#[derive(Clone, Copy)]
+pub(crate) struct Input {
+    pub(crate) name: &'static str,
+    /// Width of a row.
+    pub(crate) features: usize,
+}
+
+impl Input {
+    /// Of the nets.
+    pub(crate) const NET: Self = Self { name: "x", features: FEATURES };
+}
+
 /// One load.
 pub(crate) struct Load<'a> {
     /// Path of the requests.
     pub(crate) path: &'a str,
+    pub(crate) input: Input,
     pub(crate) requests: Requests,
     /// Rows of each request; no more than one where all requests are the same.
     pub(crate) rows: usize,
@@ -67,16 +81,17 @@ impl fmt::Display for Measured {
 
 /// The body of [`Requests::SameJson`].
 pub(crate) fn body() -> String {
-    let (head, tail) = halves("", 1);
+    let (head, tail) = halves("", Input::NET, 1);
     format!("{head}0.5,0{tail}")
 }
 
 /// A request of `rows` rows around its first two features.
-fn halves(parameters: &str, rows: usize) -> (String, String) {
-    let value = |index: usize| format!("{:.2}", (index % FEATURES) as f64 / 10.0 - 1.5);
-    let rest: Vec<String> = (2..rows * FEATURES).map(value).collect();
+fn halves(parameters: &str, input: Input, rows: usize) -> (String, String) {
+    let Input { name, features } = input;
+    let value = |index: usize| format!("{:.2}", (index % features) as f64 / 10.0 - 1.5);
+    let rest: Vec<String> = (2..rows * features).map(value).collect();
     let head =
-        format!(r#"{{{parameters}"inputs":[{{"name":"x","shape":[{rows},{FEATURES}],"datatype":"FP32","data":["#);
+        format!(r#"{{{parameters}"inputs":[{{"name":"{name}","shape":[{rows},{features}],"datatype":"FP32","data":["#);
     (head, format!(",{}]}}]}}", rest.join(",")))
 }
 
@@ -115,14 +130,15 @@ impl Load<'_> {
                  latency:percentile(50), latency:percentile(99),\n\
                  errors.connect + errors.read + errors.write + errors.timeout + errors.status))\n\
              end\n",
-            requests = self.requests.lua(self.rows)
+            requests = self.requests.lua(self.input, self.rows)
         )
     }
 }
 
 impl Requests {
-    fn lua(self, rows: usize) -> String {
-        let (head, tail) = halves("", rows);
+    fn lua(self, input: Input, rows: usize) -> String {
+        let Input { name, features } = input;
+        let (head, tail) = halves("", input, rows);
         match self {
             Self::SameJson => format!(
                 "wrk.headers['Content-Type'] = 'application/json'; wrk.body = '{}'\n\
@@ -138,7 +154,7 @@ impl Requests {
                  end"
             ),
             Self::Urgent => {
-                let (head, tail) = halves(r#""parameters":{"timeout":2000000,"priority":PRIORITY},"#, rows);
+                let (head, tail) = halves(r#""parameters":{"timeout":2000000,"priority":PRIORITY},"#, input, rows);
                 let (before, between) = head.split_once("PRIORITY").unwrap_or((&head, ""));
                 format!(
                     "wrk.headers['Content-Type'] = 'application/json'\n\
@@ -150,15 +166,15 @@ impl Requests {
                 )
             }
             Self::Binary => {
-                let values = rows * FEATURES;
+                let values = rows * features;
                 let json = format!(
-                    r#"{{"inputs":[{{"name":"x","shape":[{rows},{FEATURES}],"datatype":"FP32","parameters":{{"binary_data_size":{}}}}}],"parameters":{{"binary_data_output":true}}}}"#,
+                    r#"{{"inputs":[{{"name":"{name}","shape":[{rows},{features}],"datatype":"FP32","parameters":{{"binary_data_size":{}}}}}],"parameters":{{"binary_data_output":true}}}}"#,
                     values * size_of::<f32>()
                 );
                 format!(
                     "local ffi = require('ffi')\n\
                      local row = ffi.new('float[{values}]')\n\
-                     for value = 2, {values} - 1 do row[value] = value % {FEATURES} / 10 - 1.5 end\n\
+                     for value = 2, {values} - 1 do row[value] = value % {features} / 10 - 1.5 end\n\
                      wrk.headers['Content-Type'] = 'application/octet-stream'\n\
                      wrk.headers['Inference-Header-Content-Length'] = '{length}'\n\
                      request = function()\n\

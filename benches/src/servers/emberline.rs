@@ -16,6 +16,8 @@ pub(crate) struct Options<'a> {
     /// The binary; the one beside this program when absent.
     pub(crate) binary: Option<&'a Path>,
     pub(crate) nets: &'a [Net<'a>],
+    /// Files of other tools, each with the name of its model.
+    pub(crate) files: &'a [(&'a str, &'a Path)],
     /// More arguments of `emberline serve`.
     pub(crate) arguments: &'a [&'a str],
     /// The one core that it may use.
@@ -30,24 +32,31 @@ pub(crate) fn binary(named: Option<&Path>) -> Result<PathBuf> {
     }
 }
 
-/// Imports the nets and serves them over HTTP on the CPU.
+/// Imports the nets and files and serves them over HTTP on the CPU.
 pub(crate) fn start(options: &Options<'_>) -> Result<Running> {
-    let Options { binary, nets, arguments, cpu } = options;
+    let Options { binary, nets, files, arguments, cpu } = options;
     let binary = self::binary(*binary)?;
     let home = TempDir::new()?;
     let ours = |mut command: Command| {
         command.env("EMBERLINE_HOME", home.path()).stdin(Stdio::null());
         command
     };
-    for net in *nets {
-        let weights = home.path().join("weights.safetensors");
-        net.write(&weights)?;
+    let import = |name: &str, file: &Path| {
         let mut import = ours(Command::new(&binary));
-        import.arg("import").arg(&weights).args(["--format", "mlp", "--name", net.name]);
+        import.arg("import").arg(file).args(["--name", name]);
         let imported = import.output().with_context(|| format!("cannot run {}", binary.display()))?;
         if !imported.status.success() {
             bail!("import failed: {}", String::from_utf8_lossy(&imported.stderr).trim());
         }
+        Ok(())
+    };
+    for net in *nets {
+        let weights = home.path().join("weights.safetensors");
+        net.write(&weights)?;
+        import(net.name, &weights)?;
+    }
+    for (name, file) in *files {
+        import(name, file)?;
     }
     let address = format!("127.0.0.1:{}", free_port()?);
     let mut serve = ours(pinned(&binary, *cpu));

@@ -19,7 +19,7 @@ use clap::Args;
 
 use self::{
     ours::Ours,
-    peers::{ENGINES, Peers, Shape},
+    peers::{ENGINES, Peers, SAME_MODEL, Shape},
     report::{Cell, Report, Threads},
 };
 use crate::{say, statistics::median};
@@ -52,6 +52,22 @@ const GRID_PAIRS: usize = 3;
 /// From this batch on, two threads; below, one.
 const PARALLEL_FROM: usize = 17;
 
+/// Features of the model of the figures.
+pub(crate) const FIGURES_FEATURES: usize = 28;
+
+/// The model of the figures.
+fn figures_shape() -> Shape {
+    Shape { name: "t500".to_owned(), trees: 500, leaves: 31, depth: -1, features: FIGURES_FEATURES, rows: 60_000 }
+}
+
+/// LightGBM's file of the model of the figures, made in `folder` if it is not there.
+pub(crate) fn figures_model(scripts: &Path, folder: &Path) -> Result<PathBuf> {
+    fs_err::create_dir_all(folder)?;
+    let shape = figures_shape();
+    Peers::start(scripts, folder)?.make(&shape)?;
+    Ok(folder.join(format!("{}.lgb.txt", shape.name)))
+}
+
 /// Runs the benchmark.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     ensure!(arguments.pairs > 0, "expected at least one pair");
@@ -63,11 +79,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let out = arguments.out.clone().unwrap_or_else(|| root.join("results"));
     let mut report = Report::new(&out)?;
 
-    let shape = Shape { name: "t500".to_owned(), trees: 500, leaves: 31, depth: -1, features: 28, rows: 60_000 };
+    let shape = figures_shape();
     let mut ours = opened(&mut peers, &folder, &shape)?;
     report.model(&shape, ours.choice());
     for (batch, mark) in FIGURES {
-        let cell = measured(&mut peers, &mut ours, &shape, batch, arguments.pairs, arguments.seconds)?;
+        let cell = measured(&mut peers, &ENGINES, &mut ours, &shape, batch, arguments.pairs, arguments.seconds)?;
         report.figure(cell, mark)?;
     }
     let second = Duration::from_secs(1);
@@ -83,7 +99,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         for shape in grid() {
             let mut ours = opened(&mut peers, &folder, &shape)?;
             for batch in GRID_BATCHES {
-                let cell = measured(&mut peers, &mut ours, &shape, batch, GRID_PAIRS, arguments.seconds / 4.0)?;
+                let cell =
+                    measured(&mut peers, &SAME_MODEL, &mut ours, &shape, batch, GRID_PAIRS, arguments.seconds / 4.0)?;
                 report.grid(cell)?;
             }
         }
@@ -117,6 +134,7 @@ fn opened(peers: &mut Peers, folder: &Path, shape: &Shape) -> Result<Ours> {
 /// One batch size by all engines, by turns.
 fn measured(
     peers: &mut Peers,
+    engines: &[&'static str],
     ours: &mut Ours,
     shape: &Shape,
     batch: usize,
@@ -125,7 +143,7 @@ fn measured(
 ) -> Result<Cell> {
     let threads = if batch < PARALLEL_FROM { 1 } else { 2 };
     let mut own = Vec::new();
-    let mut theirs: Vec<(&str, Vec<f64>)> = ENGINES.map(|engine| (engine, Vec::new())).to_vec();
+    let mut theirs: Vec<(&str, Vec<f64>)> = engines.iter().map(|engine| (*engine, Vec::new())).collect();
     let mut failed = Vec::new();
     for _ in 0..pairs {
         own.push(ours.time(batch, Duration::from_secs_f64(seconds))?);

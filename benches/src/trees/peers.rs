@@ -9,8 +9,10 @@ use std::{
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-/// Names of the engines, as the script knows them.
-pub(super) const ENGINES: [&str; 4] = ["lightgbm", "xgboost", "lleaves", "onnxruntime"];
+/// Names of the engines, as the script knows them: those that answer LightGBM's model, and XGBoost with its own.
+pub(super) const ENGINES: [&str; 5] = ["lightgbm", "xgboost", "lleaves", "onnxruntime", "xgboost_trained"];
+/// Those that answer LightGBM's model.
+pub(super) const SAME_MODEL: [&str; 4] = ["lightgbm", "xgboost", "lleaves", "onnxruntime"];
 
 /// A model to be made, by LightGBM and by XGBoost, of one seeded function.
 #[derive(Clone, Debug, Serialize)]
