@@ -5,7 +5,7 @@
 //! so memory is bounded whatever labels come. A row is scored once.
 //!
 //! Remembering is for the request path: the scores are copied first, then a lock is held for a push and a hash insert.
-//! About 200 bytes are kept for a prediction of one row, 8 a row for a large one, and 150 more for each row that has an
+//! About 80 bytes are kept for a prediction of one row, 8 a row for a large one, and 150 more for each row that has an
 //! entity.
 
 mod entities;
@@ -125,7 +125,16 @@ impl Feedback {
         task: &TaskSpec,
         score: &Tensor,
     ) -> Result<()> {
-        let tally = self.tally(model, version, task)?;
+        let tallies = self.inner.tallies.load();
+        let known = find(&tallies, model, version);
+        let made;
+        let tally = match known {
+            Some(tally) => tally,
+            None => {
+                made = self.tally(model, version, task)?;
+                &made
+            }
+        };
         let (columns, scores) = tally.scorer().columns(score).map_err(|reason| {
             Error::Internal(format!("output '{}' of model '{model}' version {version} {reason}", score.name()))
         })?;
@@ -134,7 +143,7 @@ impl Feedback {
             return Err(Error::Internal(format!("{} entities were named for {rows} predicted rows", entities.len())));
         }
         tally.count_predictions(rows);
-        self.inner.memory.remember(id, &tally, entities, columns, scores);
+        self.inner.memory.remember(id, tally, entities, columns, scores);
         Ok(())
     }
 
@@ -217,11 +226,8 @@ impl Feedback {
         self.inner.tallies.load().values().flat_map(|versions| versions.values().cloned()).collect()
     }
 
+    /// The tally of a version that has none yet.
     fn tally(&self, model: &Arc<str>, version: u32, task: &TaskSpec) -> Result<Arc<VersionTally>> {
-        let find = |tallies: &Tallies| tallies.get(model).and_then(|versions| versions.get(&version)).cloned();
-        if let Some(found) = find(&self.inner.tallies.load()) {
-            return Ok(found);
-        }
         let scorer = Scorer::new(task).map_err(|reason| {
             Error::Internal(format!("model '{model}' version {version} cannot be scored: {reason}"))
         })?;
@@ -232,8 +238,12 @@ impl Feedback {
             tallies
         });
         // Another thread may have been first.
-        Ok(find(&self.inner.tallies.load()).unwrap_or(made))
+        Ok(find(&self.inner.tallies.load(), model, version).map_or(made, Arc::clone))
     }
+}
+
+fn find<'a>(tallies: &'a Tallies, model: &str, version: u32) -> Option<&'a Arc<VersionTally>> {
+    tallies.get(model)?.get(&version)
 }
 
 #[cfg(test)]

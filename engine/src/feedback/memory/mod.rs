@@ -2,10 +2,13 @@
 //!
 //! A prediction is kept in blocks of up to 64 rows, which are spread over the shards by id and number, so that a prediction
 //! of any size fits. Invariants: a shard's rows are at most its capacity; every index entry points at a block of the ring.
-//! Nothing is computed and nothing is freed under a lock.
+//! Nothing is computed under a lock, and nothing is freed there that took an allocation. A prediction of one row without entities,
+//! which most are, costs neither an allocation nor a counter that all threads share.
+
+mod block;
+mod shard;
 
 use std::{
-    collections::{HashMap, VecDeque},
     hash::{BuildHasher, RandomState},
     sync::{
         Arc,
@@ -14,13 +17,14 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use uuid::Uuid;
 
+use self::{
+    block::{BLOCK_ROWS, Block, Id, Many},
+    shard::{Forgotten, Shard},
+};
 use super::{entities::EntityIndex, scorer::Columns, tally::VersionTally};
 use crate::{Error, Result};
 
-/// Rows of a block: as many as the bits of its word of labelled rows.
-const BLOCK_ROWS: usize = u64::BITS as usize;
 /// Most shards.
 const SHARDS: usize = 16;
 /// A shard is worth its while from this many rows.
@@ -43,123 +47,6 @@ pub(super) struct Remembered {
     pub(super) prediction: String,
     pub(super) tally: Arc<VersionTally>,
     pub(super) scores: Vec<f32>,
-}
-
-/// A prediction id. Ours are UUIDs and take 16 bytes; anything else is kept as it is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Id {
-    Uuid([u8; 16]),
-    Text(Box<str>),
-}
-
-impl Id {
-    fn new(id: &str) -> Self {
-        // Only the hyphenated form in lower case reads back as it was.
-        match Uuid::try_parse(id) {
-            Ok(uuid) if *uuid.hyphenated().encode_lower(&mut Uuid::encode_buffer()) == *id => {
-                Self::Uuid(uuid.into_bytes())
-            }
-            _ => Self::Text(id.into()),
-        }
-    }
-}
-
-impl std::fmt::Display for Id {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Uuid(bytes) => write!(f, "{}", Uuid::from_bytes(*bytes)),
-            Self::Text(text) => write!(f, "{text}"),
-        }
-    }
-}
-
-/// Scores of a block; one number needs no allocation.
-#[derive(Debug)]
-enum Scores {
-    One(f32),
-    Many(Box<[f32]>),
-}
-
-impl Scores {
-    fn row(&self, row: usize, width: usize) -> Vec<f32> {
-        match self {
-            Self::One(score) => vec![*score],
-            Self::Many(scores) => scores.chunks_exact(width.max(1)).nth(row).unwrap_or_default().to_vec(),
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Block {
-    id: Id,
-    /// Number of the block in its prediction, and rows of that.
-    number: u32,
-    prediction_rows: u32,
-    rows: u8,
-    /// Rows forgotten, from the first.
-    forgotten: u8,
-    /// Bit i is set once row i was scored.
-    labelled: u64,
-    width: u32,
-    scores: Scores,
-    tally: Arc<VersionTally>,
-    /// One a row; none when no entity was named.
-    entities: Option<Box<[Arc<str>]>>,
-}
-
-#[derive(Debug, Default)]
-struct Shard {
-    /// Number of the first block in the ring.
-    first: u64,
-    blocks: VecDeque<Block>,
-    index: HashMap<(Id, u32), u64>,
-    rows: usize,
-}
-
-impl Shard {
-    fn block(&mut self, number: u64) -> Option<&mut Block> {
-        self.blocks.get_mut(usize::try_from(number.checked_sub(self.first)?).ok()?)
-    }
-
-    /// Adds a block and forgets the oldest rows beyond `capacity`. Gives the block's number and what was forgotten.
-    fn push(&mut self, block: Block, capacity: usize) -> (u64, Vec<Forgotten>) {
-        let number = self.first + self.blocks.len() as u64;
-        self.rows += usize::from(block.rows);
-        self.index.insert((block.id.clone(), block.number), number);
-        self.blocks.push_back(block);
-        let mut forgotten = Vec::new();
-        while self.rows > capacity {
-            let Some(oldest) = self.blocks.front_mut() else { break };
-            let (begin, beyond) = (oldest.forgotten, self.rows - capacity);
-            let held = usize::from(oldest.rows - begin);
-            let whole = held <= beyond;
-            let gone = held.min(beyond);
-            self.rows -= gone;
-            oldest.forgotten += gone as u8;
-            let rows = usize::from(begin)..usize::from(begin) + gone;
-            let entities = oldest.entities.as_ref().map(|entities| entities[rows.clone()].to_vec()).unwrap_or_default();
-            let block = if whole { self.blocks.pop_front() } else { None };
-            if let Some(block) = &block {
-                let key = (block.id.clone(), block.number);
-                if self.index.get(&key) == Some(&self.first) {
-                    self.index.remove(&key);
-                }
-                self.first += 1;
-            }
-            let number = if whole { self.first - 1 } else { self.first };
-            forgotten.push(Forgotten { number, first_row: rows.start, entities, _block: block });
-        }
-        (number, forgotten)
-    }
-}
-
-/// Rows that were forgotten; the block is freed with it, outside of the lock.
-#[derive(Debug)]
-struct Forgotten {
-    number: u64,
-    first_row: usize,
-    entities: Vec<Arc<str>>,
-    _block: Option<Block>,
 }
 
 /// All remembered rows.
@@ -211,23 +98,18 @@ impl Memory {
             });
             let named = entities.clone();
             let number = number as u32;
-            let block = Block {
-                id: id.clone(),
-                number,
-                prediction_rows,
-                rows: row_count as u8,
-                forgotten: 0,
-                labelled: 0,
-                width: columns.kept as u32,
-                scores: match (row_count * columns.kept, rows.get(columns.first)) {
-                    (1, Some(score)) => Scores::One(*score),
-                    _ => Scores::Many(kept.copied().collect()),
-                },
-                tally: Arc::clone(tally),
-                entities,
+            let block = match (prediction_rows, columns.kept, rows.get(columns.first), &entities) {
+                (1, 1, Some(score), None) => Block::one(id.clone(), *score),
+                _ => {
+                    let (rows, scores) = (row_count as u8, kept.copied().collect());
+                    let many = Many { number, prediction_rows, rows, forgotten: 0, labelled: 0, scores, entities };
+                    Block::many(id.clone(), many)
+                }
             };
-            let shard = self.shard_of(&id, number);
-            let (block, forgotten) = self.shards[shard].lock().push(block, self.shard_capacity);
+            let key = self.key(&block.id, number);
+            let shard = self.shard_of(key);
+            let hash = |block: &Block| self.key(&block.id, block.number());
+            let (block, forgotten) = self.shards[shard].lock().push(key, block, tally, self.shard_capacity, hash);
             self.unindex(shard, &forgotten);
             if let Some(entities) = named {
                 self.index(shard, block, order, tally, &entities);
@@ -241,15 +123,14 @@ impl Memory {
             self.entities.insert(entity, tally, order, place(row));
         }
         // Rows that were forgotten meanwhile may have been unindexed before they were indexed.
-        let forgotten =
-            self.shards[shard].lock().block(block).map_or(entities.len(), |block| usize::from(block.forgotten));
+        let forgotten = self.shards[shard].lock().block(block).map_or(entities.len(), |block| block.forgotten());
         for (row, entity) in entities.iter().enumerate().take(forgotten) {
             self.entities.remove(entity, place(row));
         }
     }
 
     fn unindex(&self, shard: usize, forgotten: &[Forgotten]) {
-        for Forgotten { number, first_row, entities, _block: _ } in forgotten {
+        for Forgotten { number, first_row, entities, _block: _, _tally: _ } in forgotten {
             for (i, entity) in entities.iter().enumerate() {
                 self.entities.remove(entity, Place { shard, block: *number, row: first_row + i });
             }
@@ -268,18 +149,20 @@ impl Memory {
         let Some(row): Option<usize> = row else { return Ok(None) };
         let Ok(number) = u32::try_from(row / BLOCK_ROWS) else { return Ok(None) };
         let id = Id::new(text);
-        let shard = self.shard_of(&id, number);
-        let block = self.shards[shard].lock().index.get(&(id, number)).copied();
+        let key = self.key(&id, number);
+        let shard = self.shard_of(key);
+        let block = self.shards[shard].lock().find(key, &id, number);
         Ok(block.map(|block| Place { shard, block, row: row % BLOCK_ROWS }))
     }
 
     fn find_only(&self, key: &str) -> Result<Option<Place>> {
         let id = Id::new(key);
-        let shard = self.shard_of(&id, 0);
+        let hash = self.key(&id, 0);
+        let shard = self.shard_of(hash);
         let found = {
             let mut ring = self.shards[shard].lock();
-            let block = ring.index.get(&(id, 0)).copied();
-            block.and_then(|number| Some((number, ring.block(number)?.prediction_rows)))
+            let block = ring.find(hash, &id, 0);
+            block.and_then(|number| Some((number, ring.block(number)?.prediction_rows())))
         };
         match found {
             None => Ok(None),
@@ -301,12 +184,9 @@ impl Memory {
         let (id, number, tally, scores) = {
             let mut shard = self.shards.get(place.shard)?.lock();
             let block = shard.block(place.block).filter(|block| block.holds(place.row))?;
-            (
-                block.id.clone(),
-                block.number,
-                Arc::clone(&block.tally),
-                block.scores.row(place.row, block.width as usize),
-            )
+            let (id, number, tally) = (block.id.clone(), block.number(), block.tally as usize);
+            let scores = block.scores(place.row);
+            (id, number, Arc::clone(&shard.tallies.get(tally)?.as_ref()?.tally), scores)
         };
         let row = number as usize * BLOCK_ROWS + place.row;
         Some(Remembered { prediction: format!("{id}#{row}"), tally, scores })
@@ -316,10 +196,7 @@ impl Memory {
     pub(super) fn mark_labelled(&self, place: Place) -> Option<bool> {
         let mut shard = self.shards.get(place.shard)?.lock();
         let block = shard.block(place.block).filter(|block| block.holds(place.row))?;
-        let bit = 1 << place.row;
-        let first = block.labelled & bit == 0;
-        block.labelled |= bit;
-        Some(first)
+        Some(block.label(place.row))
     }
 
     /// Rows remembered.
@@ -333,13 +210,17 @@ impl Memory {
         self.entities.len()
     }
 
-    fn shard_of(&self, id: &Id, number: u32) -> usize {
-        (self.hasher.hash_one(id) as usize).wrapping_add(number as usize) % self.shards.len()
+    /// The hash of a block's id and number. Our ids are random in their second half, so that needs no hashing; blocks of a
+    /// prediction follow each other from shard to shard.
+    fn key(&self, id: &Id, number: u32) -> u64 {
+        let id = match id {
+            Id::Uuid([_, _, _, _, _, _, _, _, random @ ..]) => u64::from_be_bytes(*random),
+            Id::Text(text) => self.hasher.hash_one(text),
+        };
+        id.wrapping_add(u64::from(number))
     }
-}
 
-impl Block {
-    fn holds(&self, row: usize) -> bool {
-        (usize::from(self.forgotten)..usize::from(self.rows)).contains(&row)
+    const fn shard_of(&self, key: u64) -> usize {
+        key as usize % self.shards.len()
     }
 }
