@@ -25,6 +25,8 @@ const MOST_UNKNOWN_ROWS: usize = 4;
 const RETRY: Duration = Duration::from_secs(1);
 /// Weight of the newest run in the moving average: 1 in this many.
 const AVERAGED_RUNS: u64 = 16;
+/// How many times the average a run may count for.
+const MOST_GROWTH: u64 = 4;
 
 thread_local! {
     static SCRATCH: RefCell<AlignedBuffer> = const { RefCell::new(AlignedBuffer::new()) };
@@ -84,7 +86,9 @@ impl DirectRuns {
             0 => newest,
             // Slow ones are tried seldom, so one fast run has to be enough.
             slow if slow > nanos(LONGEST) => newest,
-            _ => average - average / AVERAGED_RUNS + newest / AVERAGED_RUNS,
+            // A thread that lost its core while it ran was away for milliseconds, which says nothing of the model. A model that
+            // did become slower is followed all the same, within some twenty runs.
+            _ => average - average / AVERAGED_RUNS + newest.min(average.saturating_mul(MOST_GROWTH)) / AVERAGED_RUNS,
         };
         // Two threads may write at once; either average will do.
         self.row_nanos.store(average.max(1), Ordering::Relaxed);
@@ -122,4 +126,32 @@ impl DirectRuns {
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn runs() -> DirectRuns {
+        DirectRuns { began: Instant::now(), row_nanos: AtomicU64::new(0), retry_at: AtomicU64::new(0) }
+    }
+
+    #[test]
+    fn a_run_that_lost_its_core_does_not_send_the_next_ones_to_the_executor() {
+        let runs = runs();
+        runs.learn(1, Duration::from_micros(3));
+        runs.learn(1, Duration::from_millis(4));
+        assert!(runs.admits(1, Instant::now()));
+    }
+
+    #[test]
+    fn a_model_that_became_slow_goes_to_the_executor() {
+        let runs = runs();
+        runs.learn(1, Duration::from_micros(3));
+        for _ in 0..20 {
+            runs.learn(1, Duration::from_micros(200));
+        }
+        runs.retry_at.store(u64::MAX, Ordering::Relaxed);
+        assert!(!runs.admits(1, Instant::now()));
+    }
 }
