@@ -135,11 +135,10 @@ impl Inputs {
             }
             return Ok(count);
         }
-        // The form that most requests have: the rows are in the request as they are in the block.
+        // The form that most requests have: the rows are in the request as they are in the block, or narrower.
         if let [features] = inputs
-            && let Some(values) = T::plain(self, features)
+            && T::extend_plain(self, features, rows)
         {
-            rows.data_mut().extend_from_slice(values);
             return Ok(features.rows());
         }
         columns::read_request(&mut Request::<T> { inputs: self, values: Values::Block(rows) }, inputs)
@@ -151,9 +150,11 @@ trait Number: AnyBitPattern + NoUninit {
     fn of(x: f64) -> Self;
     fn wide(self) -> f64;
 
-    /// The values of a request's only tensor, when its rows can be taken as they are.
-    fn plain<'a>(inputs: &Inputs, features: &'a Tensor) -> Option<&'a [Self]>;
+    /// Appends the values of a request's only tensor, when its rows can be taken as they are; else gives false.
+    fn extend_plain(inputs: &Inputs, features: &Tensor, rows: &mut RowBlock) -> bool;
 }
+
+/// The values of a request's only tensor, when it has one number for each column and none is missing but by NaN.
 
 fn plain<'a, T: contract::Element + 'a>(inputs: &Inputs, features: &'a Tensor) -> Option<&'a [T]> {
     let numbers = inputs.readers.iter().all(|reader| matches!(reader, Reader::Number));
@@ -171,8 +172,9 @@ impl Number for f32 {
         f64::from(self)
     }
 
-    fn plain<'a>(inputs: &Inputs, features: &'a Tensor) -> Option<&'a [Self]> {
-        plain(inputs, features)
+    fn extend_plain(inputs: &Inputs, features: &Tensor, rows: &mut RowBlock) -> bool {
+        let values = plain::<Self>(inputs, features);
+        values.inspect(|values| rows.data_mut().extend_from_slice(values)).is_some()
     }
 }
 
@@ -185,8 +187,17 @@ impl Number for f64 {
         self
     }
 
-    fn plain<'a>(inputs: &Inputs, features: &'a Tensor) -> Option<&'a [Self]> {
-        plain(inputs, features)
+    fn extend_plain(inputs: &Inputs, features: &Tensor, rows: &mut RowBlock) -> bool {
+        if let Some(values) = plain::<Self>(inputs, features) {
+            rows.data_mut().extend_from_slice(values);
+            return true;
+        }
+        let Some(values) = plain::<f32>(inputs, features) else { return false };
+        rows.data_mut().resize(size_of_val(values) * 2);
+        for (out, value) in rows.data_mut().as_mut_slice::<Self>().iter_mut().zip(values) {
+            *out = f64::from(*value);
+        }
+        true
     }
 }
 
