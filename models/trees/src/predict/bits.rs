@@ -23,6 +23,8 @@ pub(super) trait Word: Copy + Default + Send + Sync + 'static {
     const ALL: Self;
     /// All leaves but `from..to`.
     fn without(from: usize, to: usize) -> Self;
+    /// A number, if it fits.
+    fn of(number: usize) -> Option<Self>;
 }
 
 macro_rules! word {
@@ -33,6 +35,10 @@ macro_rules! word {
 
             fn without(from: usize, to: usize) -> Self {
                 (from..to).fold(Self::MAX, |word, leaf| word & !(1 << (Self::LEAVES - 1 - leaf)))
+            }
+
+            fn of(number: usize) -> Option<Self> {
+                Self::try_from(number).ok()
             }
         }
     };
@@ -54,17 +60,20 @@ pub(super) struct Chunk<W> {
 }
 
 /// Trees that are asked together.
-pub(super) struct Group {
+pub(super) struct Group<W> {
     /// Its chunks.
     pub(super) chunks: std::ops::Range<usize>,
     /// Its trees.
     pub(super) trees: std::ops::Range<usize>,
+    /// Where each tree's leaf values begin; of the trees themselves nothing is read, they would take as much of the cache as
+    /// their splits.
+    pub(super) firsts: [W; 16],
 }
 
 /// A forest of such trees.
 pub(super) struct Groups<W> {
     pub(super) chunks: Vec<Chunk<W>>,
-    pub(super) groups: Vec<Group>,
+    pub(super) groups: Vec<Group<W>>,
 }
 
 impl<W: Word> Groups<W> {
@@ -92,7 +101,12 @@ impl<W: Word> Groups<W> {
                     chunk.masks[place] = W::without(from, to);
                 }
             }
-            groups.push(Group { chunks: first..chunks.len(), trees: number * lanes..number * lanes + group.len() });
+            let mut firsts = [W::default(); 16];
+            for (place, tree) in firsts.iter_mut().zip(group) {
+                *place = W::of(tree.values)?;
+            }
+            let trees = number * lanes..number * lanes + group.len();
+            groups.push(Group { chunks: first..chunks.len(), trees, firsts });
         }
         Some(Self { chunks, groups })
     }

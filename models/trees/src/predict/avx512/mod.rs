@@ -7,11 +7,12 @@
 mod adds;
 
 use std::arch::x86_64::{
-    __m512i, _CMP_LT_OQ, _mm512_castsi512_pd, _mm512_castsi512_ps, _mm512_cmp_pd_mask, _mm512_cmp_ps_mask,
-    _mm512_cmpgt_epu8_mask, _mm512_loadu_si512, _mm512_lzcnt_epi32, _mm512_lzcnt_epi64, _mm512_mask_and_epi32,
-    _mm512_mask_and_epi64, _mm512_mask_blend_epi8, _mm512_mask_cmple_epu8_mask, _mm512_mask_mov_epi8,
-    _mm512_movepi8_mask, _mm512_permutex2var_epi8, _mm512_permutexvar_epi8, _mm512_set1_epi8, _mm512_set1_epi64,
-    _mm512_set1_pd, _mm512_set1_ps, _mm512_setzero_si512, _mm512_storeu_si512,
+    __m512i, _CMP_LT_OQ, _mm512_add_epi32, _mm512_add_epi64, _mm512_castsi512_pd, _mm512_castsi512_ps,
+    _mm512_cmp_pd_mask, _mm512_cmp_ps_mask, _mm512_cmpgt_epu8_mask, _mm512_loadu_si512, _mm512_lzcnt_epi32,
+    _mm512_lzcnt_epi64, _mm512_mask_and_epi32, _mm512_mask_and_epi64, _mm512_mask_blend_epi8,
+    _mm512_mask_cmple_epu8_mask, _mm512_mask_mov_epi8, _mm512_movepi8_mask, _mm512_permutex2var_epi8,
+    _mm512_permutexvar_epi8, _mm512_set1_epi8, _mm512_set1_epi64, _mm512_set1_pd, _mm512_set1_ps, _mm512_setzero_si512,
+    _mm512_storeu_si512,
 };
 
 pub(super) use adds::Adds;
@@ -183,7 +184,7 @@ pub(super) trait Lane: Word {
 }
 
 macro_rules! lane {
-    ($word:ty, $walk:ident, $lanes:literal, $and:ident, $mask:ty, $zeros:ident) => {
+    ($word:ty, $walk:ident, $lanes:literal, $and:ident, $mask:ty, $zeros:ident, $plus:ident) => {
         #[target_feature(enable = "avx512f,avx512bw,avx512cd,avx512vbmi")]
         fn $walk<S: Sum, const R: usize, const TABLES: usize>(
             forest: &Forest<S>,
@@ -214,17 +215,21 @@ macro_rules! lane {
                     }
                 }
                 let mut leaves = [[0 as $word; $lanes]; R];
-                for (leaves, words) in leaves.iter_mut().zip(words) {
-                    store($zeros(words), leaves);
-                }
-                let trees = &forest.trees[group.trees.clone()];
                 if let Some(one) = &mut one {
-                    for (lane, tree) in trees.iter().enumerate() {
-                        for (sum, leaves) in one.iter_mut().zip(&leaves) {
-                            *sum = *sum + forest.values[tree.values + leaves[lane] as usize];
+                    let firsts = load(group.firsts.as_chunks::<$lanes>().0.first().unwrap_or(&[0; $lanes]));
+                    for (places, words) in leaves.iter_mut().zip(words) {
+                        store($plus($zeros(words), firsts), places);
+                    }
+                    for lane in 0..group.trees.len().min($lanes) {
+                        for (sum, places) in one.iter_mut().zip(&leaves) {
+                            *sum = *sum + forest.values[places[lane] as usize];
                         }
                     }
                 } else {
+                    for (leaves, words) in leaves.iter_mut().zip(words) {
+                        store($zeros(words), leaves);
+                    }
+                    let trees = &forest.trees[group.trees.clone()];
                     for (lane, tree) in trees.iter().enumerate() {
                         for (leaves, sums) in leaves.iter().zip(sums.chunks_exact_mut(forest.width)) {
                             forest.add(tree, leaves[lane] as usize, sums);
@@ -258,5 +263,5 @@ macro_rules! lane {
     };
 }
 
-lane!(u32, walk_u32, 16, _mm512_mask_and_epi32, u16, _mm512_lzcnt_epi32);
-lane!(u64, walk_u64, 8, _mm512_mask_and_epi64, u8, _mm512_lzcnt_epi64);
+lane!(u32, walk_u32, 16, _mm512_mask_and_epi32, u16, _mm512_lzcnt_epi32, _mm512_add_epi32);
+lane!(u64, walk_u64, 8, _mm512_mask_and_epi64, u8, _mm512_lzcnt_epi64, _mm512_add_epi64);
