@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
-use contract::VersionMetadata;
+use contract::{Task, VersionMetadata};
 use engine::registry::check_name;
 use models::{
     identity::import_identity,
@@ -40,6 +40,9 @@ pub(crate) struct Arguments {
     /// Name of a dense net's output [default: y]
     #[arg(long)]
     output: Option<String>,
+    /// What a dense net of one output predicts: then labels can be joined to its predictions
+    #[arg(long)]
+    task: Option<DenseTask>,
     /// Who made it
     #[arg(long, env = "EMBERLINE_AUTHOR")]
     author: Option<String>,
@@ -73,6 +76,13 @@ enum Format {
     Identity,
 }
 
+/// What scores alone can be judged by.
+#[derive(Clone, Copy, ValueEnum)]
+enum DenseTask {
+    /// A number.
+    Regression,
+}
+
 /// What reads a file.
 enum Reader {
     Trees(Option<TreeFormat>),
@@ -104,7 +114,7 @@ impl Format {
 
 /// Runs the subcommand.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let Arguments { file: _, format: _, name, input: _, output: _, author: _, stores, json } = arguments;
+    let Arguments { file: _, format: _, name, input: _, output: _, task: _, author: _, stores, json } = arguments;
     check_name("model name", name)?;
     let scratch = tempfile::tempdir()?;
     let directory = scratch.path().join("artifact");
@@ -126,10 +136,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
 /// Makes the artifact at `directory`; gives what is to be stored with the version.
 fn import(arguments: &Arguments, directory: &Path) -> Result<VersionMetadata> {
-    let Arguments { file, format, name: _, input, output, author, stores: _, json: _ } = arguments;
+    let Arguments { file, format, name: _, input, output, task, author, stores: _, json: _ } = arguments;
     let reader = format.reader(file)?;
-    if !matches!(reader, Reader::Mlp) && (input.is_some() || output.is_some()) {
-        bail!("expected the names of inputs and outputs in {}, got --input or --output", file.display());
+    if !matches!(reader, Reader::Mlp) && (input.is_some() || output.is_some() || task.is_some()) {
+        bail!("expected inputs, outputs and task to be told by {}, got --input, --output or --task", file.display());
     }
     match reader {
         Reader::Trees(format) => {
@@ -139,7 +149,8 @@ fn import(arguments: &Arguments, directory: &Path) -> Result<VersionMetadata> {
         Reader::Mlp => {
             let name = |given: &Option<String>, default: &str| given.clone().unwrap_or_else(|| default.to_owned());
             let (input, output) = (name(input, "x"), name(output, "y"));
-            let options = ImportOptions { input, output, author: author.clone() };
+            let task = task.map(|DenseTask::Regression| Task::Regression);
+            let options = ImportOptions { input, output, task, author: author.clone() };
             Ok(import_dense(file, directory, &options)?.metadata)
         }
         Reader::Identity => Ok(import_identity(file, directory, author.clone())?),

@@ -41,9 +41,9 @@ pub(crate) fn start(options: &Options<'_>) -> Result<Running> {
         command.env("EMBERLINE_HOME", home.path()).stdin(Stdio::null());
         command
     };
-    let import = |name: &str, file: &Path| {
+    let import = |name: &str, file: &Path, more: &[&str]| {
         let mut import = ours(Command::new(&binary));
-        import.arg("import").arg(file).args(["--name", name]);
+        import.arg("import").arg(file).args(["--name", name]).args(more);
         let imported = import.output().with_context(|| format!("cannot run {}", binary.display()))?;
         if !imported.status.success() {
             bail!("import failed: {}", String::from_utf8_lossy(&imported.stderr).trim());
@@ -53,10 +53,11 @@ pub(crate) fn start(options: &Options<'_>) -> Result<Running> {
     for net in *nets {
         let weights = home.path().join("weights.safetensors");
         net.write(&weights)?;
-        import(net.name, &weights)?;
+        // With a task, its predictions are remembered until their labels come.
+        import(net.name, &weights, &["--task", "regression"])?;
     }
     for (name, file) in *files {
-        import(name, file)?;
+        import(name, file, &[])?;
     }
     let address = format!("127.0.0.1:{}", free_port()?);
     let mut serve = ours(pinned(&binary, *cpu));

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use contract::{DataType, Signature, Tensor, TensorSpec, VersionMetadata};
+use contract::{DataType, LossKind, Signature, Task, TaskSpec, Tensor, TensorSpec, VersionMetadata};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -29,13 +29,16 @@ pub struct ImportOptions {
     pub input: String,
     /// Name of the output, FP32 `[-1, k]`.
     pub output: String,
+    /// What a net of one output predicts, so that labels can be joined to its predictions: [`Task::Regression`], or nothing that
+    /// is known. A file of weights does not say it.
+    pub task: Option<Task>,
     /// Who imports, for the metadata.
     pub author: Option<String>,
 }
 
 impl Default for ImportOptions {
     fn default() -> Self {
-        Self { input: "x".to_owned(), output: "y".to_owned(), author: None }
+        Self { input: "x".to_owned(), output: "y".to_owned(), task: None, author: None }
     }
 }
 
@@ -51,10 +54,11 @@ pub struct Imported {
 /// Imports the dense net in `source` (safetensors or npz, see [`crate::import`]) into a new artifact at `directory`.
 ///
 /// # Errors
-/// [`Error::Open`] when the file does not hold a dense net, [`Error::Setting`] when a name is empty or the directory exists,
+/// [`Error::Open`] when the file does not hold a dense net, [`Error::Setting`] when a name is empty, the task is not one that
+/// scores alone can be judged by, or the directory exists,
 /// [`Error::Io`] when the disk fails.
 pub fn import_dense(source: &Path, directory: &Path, options: &ImportOptions) -> Result<Imported> {
-    let ImportOptions { input, output, author } = options;
+    let ImportOptions { input, output, task, author } = options;
     if input.is_empty() || output.is_empty() {
         return Err(Error::Setting("expected names for input and output, got an empty one".to_owned()));
     }
@@ -62,11 +66,12 @@ pub fn import_dense(source: &Path, directory: &Path, options: &ImportOptions) ->
     let (digest, _) = sha256_file(source)?;
     let weights = Arc::new(to_weights(&dense));
     let MlpShape { inputs, hidden, outputs } = weights.shape.clone();
+    let task = task.map(|task| task_spec(task, output, outputs)).transpose()?;
     let signature = Signature {
         inputs: vec![TensorSpec::rows(input, DataType::Fp32, inputs)],
         outputs: vec![TensorSpec::rows(output, DataType::Fp32, outputs)],
         columns: Vec::new(),
-        task: None,
+        task,
     };
     let form = InputForm::Plain { name: input.clone(), width: inputs };
     let net = TableNet::new(signature.clone(), form, Head::Scores { width: outputs }, weights.clone(), None, false);
@@ -86,6 +91,20 @@ pub fn import_dense(source: &Path, directory: &Path, options: &ImportOptions) ->
         ..VersionMetadata::new(DENSE_KIND)
     };
     Ok(Imported { directory: directory.to_owned(), metadata })
+}
+
+fn task_spec(task: Task, output: &str, outputs: usize) -> Result<TaskSpec> {
+    match (task, outputs) {
+        (Task::Regression, 1) => {
+            Ok(TaskSpec { task, classes: Vec::new(), score: output.to_owned(), loss: LossKind::Squared })
+        }
+        (Task::Regression, outputs) => {
+            Err(Error::Setting(format!("expected one output of a regression, got a net of {outputs}")))
+        }
+        (Task::Binary | Task::Multiclass, _) => Err(Error::Setting(format!(
+            "expected regression as the task of a dense net, got {task}: its scores need not be probabilities"
+        ))),
+    }
 }
 
 fn to_weights(dense: &DenseWeights) -> Weights {

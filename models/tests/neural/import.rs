@@ -1,6 +1,6 @@
 //! Nets from elsewhere, served.
 
-use contract::{Device, Format, InputError, Model, Tensor};
+use contract::{Device, Format, InputError, Model, Task, Tensor};
 use models::neural::{Formats, ImportOptions, import_dense};
 
 use crate::{replica::net, tables::answer};
@@ -27,7 +27,7 @@ fn names_are_chosen_and_the_source_is_recorded() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("theirs.safetensors");
     fs_err::write(&file, weights.to_safetensors().unwrap()).unwrap();
-    let options = ImportOptions { input: "in".to_owned(), output: "out".to_owned(), author: None };
+    let options = ImportOptions { input: "in".to_owned(), output: "out".to_owned(), ..ImportOptions::default() };
     let imported = import_dense(&file, &directory.path().join("a"), &options).unwrap();
     assert_eq!(imported.metadata.kind, "dense");
     assert!(imported.metadata.source.unwrap().starts_with("theirs.safetensors sha256:"));
@@ -40,6 +40,25 @@ fn names_are_chosen_and_the_source_is_recorded() {
     let error = import_dense(&file, &directory.path().join("b"), &options).unwrap_err().to_string();
     assert!(error.contains("theirs.safetensors"), "{error}");
     assert!(!directory.path().join("b").exists());
+}
+
+#[test]
+fn a_net_of_one_output_may_be_a_regression() {
+    let directory = tempfile::tempdir().unwrap();
+    let import = |outputs: usize, task: Task| {
+        let file = directory.path().join(format!("{outputs}.safetensors"));
+        fs_err::write(&file, net(&[4, outputs]).1.to_safetensors().unwrap()).unwrap();
+        let options = ImportOptions { task: Some(task), ..ImportOptions::default() };
+        import_dense(&file, &directory.path().join(format!("{outputs}-{task}")), &options)
+    };
+    let imported = import(1, Task::Regression).unwrap();
+    let opened = Formats::new().open(&imported.directory).unwrap();
+    let task = opened.signature().task.as_ref().unwrap();
+    assert_eq!((task.task, task.score.as_str(), task.classes.len()), (Task::Regression, "y", 0));
+    let error = import(2, Task::Regression).unwrap_err().to_string();
+    assert_eq!(error, "expected one output of a regression, got a net of 2");
+    let error = import(3, Task::Multiclass).unwrap_err().to_string();
+    assert!(error.starts_with("expected regression as the task of a dense net, got multiclass"), "{error}");
 }
 
 #[test]
