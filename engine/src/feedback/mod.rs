@@ -5,7 +5,7 @@
 //! so memory is bounded whatever labels come. A row is scored once.
 //!
 //! Remembering is for the request path: the scores are copied first, then a lock is held for a push and a hash insert.
-//! About 80 bytes are kept for a prediction of one row, 8 a row for a large one, and 150 more for each row that has an
+//! About 40 bytes are kept for a prediction of one row, 8 a row for a large one, and 150 more for each row that has an
 //! entity.
 
 mod entities;

@@ -51,27 +51,24 @@ impl std::fmt::Display for Id {
     }
 }
 
-/// Up to [`BLOCK_ROWS`] rows of a prediction. Most predictions are one row without entities, and take 48 bytes here.
+/// Up to [`BLOCK_ROWS`] rows of a prediction. Most predictions are one row without entities, and take 24 bytes here.
 #[derive(Debug)]
-pub(super) struct Block {
-    pub(super) id: Id,
-    /// Place of its version's tally among the shard's.
-    pub(super) tally: u32,
-    rows: Rows,
-}
-
-#[derive(Debug)]
-enum Rows {
+pub(super) enum Block {
     /// The only row of its prediction, of one score and no entity.
     One {
-        score: f32,
+        id: [u8; 16],
+        tally: u16,
         labelled: bool,
+        score: f32,
     },
     Many(Box<Many>),
 }
 
 #[derive(Debug)]
 pub(super) struct Many {
+    pub(super) id: Id,
+    /// Place of its version's tally among the shard's.
+    pub(super) tally: u32,
     /// Number of the block in its prediction, and rows of that.
     pub(super) number: u32,
     pub(super) prediction_rows: u32,
@@ -88,17 +85,52 @@ pub(super) struct Many {
 
 impl Block {
     /// The only row of a prediction.
-    pub(super) const fn one(id: Id, score: f32) -> Self {
-        Self { id, tally: 0, rows: Rows::One { score, labelled: false } }
+    pub(super) fn one(id: Id, score: f32) -> Self {
+        match id {
+            Id::Uuid(id) => Self::One { id, tally: 0, labelled: false, score },
+            Id::Text(_) => Self::only(id, 0, score, false),
+        }
     }
 
-    pub(super) fn many(id: Id, many: Many) -> Self {
-        Self { id, tally: 0, rows: Rows::Many(Box::new(many)) }
+    fn only(id: Id, tally: u32, score: f32, labelled: bool) -> Self {
+        let (scores, labelled) = (Box::from([score]), u64::from(labelled));
+        let many =
+            Many { id, tally, number: 0, prediction_rows: 1, rows: 1, forgotten: 0, labelled, scores, entities: None };
+        Self::Many(Box::new(many))
     }
 
-    /// Number of the block in its prediction.
-    pub(super) fn number(&self) -> u32 {
-        self.as_many().map_or(0, |many| many.number)
+    /// The id of its prediction, and its number in that.
+    pub(super) fn name(&self) -> (Id, u32) {
+        match self {
+            Self::One { id, tally: _, labelled: _, score: _ } => (Id::Uuid(*id), 0),
+            Self::Many(many) => (many.id.clone(), many.number),
+        }
+    }
+
+    pub(super) fn is(&self, id: &Id, number: u32) -> bool {
+        match (self, id) {
+            (Self::One { id, tally: _, labelled: _, score: _ }, Id::Uuid(other)) => id == other && number == 0,
+            (Self::One { id: _, tally: _, labelled: _, score: _ }, Id::Text(_)) => false,
+            (Self::Many(many), id) => many.id == *id && many.number == number,
+        }
+    }
+
+    pub(super) fn tally(&self) -> u32 {
+        match self {
+            Self::One { id: _, tally, labelled: _, score: _ } => u32::from(*tally),
+            Self::Many(many) => many.tally,
+        }
+    }
+
+    pub(super) fn set_tally(&mut self, place: u32) {
+        match (&mut *self, u16::try_from(place)) {
+            (Self::Many(many), _) => many.tally = place,
+            (Self::One { id: _, tally, labelled: _, score: _ }, Ok(place)) => *tally = place,
+            // More versions than anybody has; they are remembered all the same.
+            (Self::One { id, tally: _, labelled, score }, Err(_)) => {
+                *self = Self::only(Id::Uuid(*id), place, *score, *labelled);
+            }
+        }
     }
 
     /// Rows of its prediction.
@@ -118,7 +150,7 @@ impl Block {
 
     /// Forgets the next `count` rows of several; gives their entities.
     pub(super) fn forget(&mut self, count: usize) -> Vec<Arc<str>> {
-        let Rows::Many(many) = &mut self.rows else { return Vec::new() };
+        let Self::Many(many) = self else { return Vec::new() };
         let from = usize::from(many.forgotten);
         many.forgotten += count as u8;
         many.entities.as_ref().map(|entities| entities[from..from + count].to_vec()).unwrap_or_default()
@@ -129,9 +161,9 @@ impl Block {
     }
 
     pub(super) fn scores(&self, row: usize) -> Vec<f32> {
-        match &self.rows {
-            Rows::One { score, labelled: _ } => vec![*score],
-            Rows::Many(many) => {
+        match self {
+            Self::One { id: _, tally: _, labelled: _, score } => vec![*score],
+            Self::Many(many) => {
                 let width = many.scores.len() / usize::from(many.rows).max(1);
                 many.scores.chunks_exact(width.max(1)).nth(row).unwrap_or_default().to_vec()
             }
@@ -140,9 +172,9 @@ impl Block {
 
     /// Marks a row as scored: false when it was before.
     pub(super) fn label(&mut self, row: usize) -> bool {
-        match &mut self.rows {
-            Rows::One { score: _, labelled } => !std::mem::replace(labelled, true),
-            Rows::Many(many) => {
+        match self {
+            Self::One { id: _, tally: _, labelled, score: _ } => !std::mem::replace(labelled, true),
+            Self::Many(many) => {
                 let bit = 1 << row;
                 let first = many.labelled & bit == 0;
                 many.labelled |= bit;
@@ -151,15 +183,25 @@ impl Block {
         }
     }
 
-    /// Whether it holds no memory of its own.
-    pub(super) const fn is_plain(&self) -> bool {
-        matches!((&self.id, &self.rows), (Id::Uuid(_), Rows::One { score: _, labelled: _ }))
-    }
-
     fn as_many(&self) -> Option<&Many> {
-        match &self.rows {
-            Rows::One { score: _, labelled: _ } => None,
-            Rows::Many(many) => Some(many),
+        match self {
+            Self::One { id: _, tally: _, labelled: _, score: _ } => None,
+            Self::Many(many) => Some(many),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_small_and_any_number_of_versions_fits() {
+        assert_eq!(size_of::<Block>(), 24);
+        let mut block = Block::one(Id::Uuid([7; 16]), 1.5);
+        assert!(block.label(0));
+        block.set_tally(70_000);
+        assert_eq!((block.tally(), block.scores(0), block.name()), (70_000, vec![1.5], (Id::Uuid([7; 16]), 0)));
+        assert!(!block.label(0) && block.is(&Id::Uuid([7; 16]), 0) && !block.is(&Id::Text("x".into()), 0));
     }
 }

@@ -102,13 +102,17 @@ impl Memory {
                 (1, 1, Some(score), None) => Block::one(id.clone(), *score),
                 _ => {
                     let (rows, scores) = (row_count as u8, kept.copied().collect());
-                    let many = Many { number, prediction_rows, rows, forgotten: 0, labelled: 0, scores, entities };
-                    Block::many(id.clone(), many)
+                    let (id, tally, forgotten, labelled) = (id.clone(), 0, 0, 0);
+                    let many = Many { id, tally, number, prediction_rows, rows, forgotten, labelled, scores, entities };
+                    Block::Many(Box::new(many))
                 }
             };
-            let key = self.key(&block.id, number);
+            let key = self.key(&id, number);
             let shard = self.shard_of(key);
-            let hash = |block: &Block| self.key(&block.id, block.number());
+            let hash = |block: &Block| {
+                let (id, number) = block.name();
+                self.key(&id, number)
+            };
             let (block, forgotten) = self.shards[shard].lock().push(key, block, tally, self.shard_capacity, hash);
             self.unindex(shard, &forgotten);
             if let Some(entities) = named {
@@ -184,7 +188,7 @@ impl Memory {
         let (id, number, tally, scores) = {
             let mut shard = self.shards.get(place.shard)?.lock();
             let block = shard.block(place.block).filter(|block| block.holds(place.row))?;
-            let (id, number, tally) = (block.id.clone(), block.number(), block.tally as usize);
+            let ((id, number), tally) = (block.name(), block.tally() as usize);
             let scores = block.scores(place.row);
             (id, number, Arc::clone(&shard.tallies.get(tally)?.as_ref()?.tally), scores)
         };

@@ -1,10 +1,8 @@
 //! A ring of blocks with an index, under one lock.
 
-use std::{
-    collections::{HashMap, VecDeque, hash_map::Entry},
-    hash::{BuildHasherDefault, Hasher},
-    sync::Arc,
-};
+use std::{collections::VecDeque, sync::Arc};
+
+use hashbrown::HashTable;
 
 use super::{
     super::tally::VersionTally,
@@ -18,36 +16,13 @@ pub(super) struct Held {
     blocks: usize,
 }
 
-/// Keys of the index are hashes already, but those of a shard have their lowest bits in common.
-#[derive(Debug, Default)]
-pub(super) struct Folded(u64);
-
-impl Hasher for Folded {
-    /// The halves of a product with the golden ratio.
-    fn finish(&self) -> u64 {
-        let product = u128::from(self.0) * 0x9e37_79b9_7f4a_7c15;
-        (product >> 64) as u64 ^ product as u64
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        // Only numbers are hashed; anything else would still be told apart.
-        for byte in bytes {
-            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
-        }
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        self.0 = number;
-    }
-}
-
 #[derive(Debug, Default)]
 pub(super) struct Shard {
     /// Number of the first block in the ring.
     first: u64,
     blocks: VecDeque<Block>,
-    /// Numbers of blocks by the hashes of their ids and places. Of two with one hash the later one is found.
-    index: HashMap<u64, u64, BuildHasherDefault<Folded>>,
+    /// The lower halves of the blocks' numbers, by the hashes of their ids and places: no more than the ring holds are different.
+    index: HashTable<u32>,
     pub(super) tallies: Vec<Option<Held>>,
     pub(super) rows: usize,
 }
@@ -58,9 +33,10 @@ impl Shard {
     }
 
     /// The number of the block with this id and number, whose hash is `key`.
-    pub(super) fn find(&mut self, key: u64, id: &Id, number: u32) -> Option<u64> {
-        let place = *self.index.get(&key)?;
-        self.block(place).is_some_and(|block| block.id == *id && block.number() == number).then_some(place)
+    pub(super) fn find(&self, key: u64, id: &Id, number: u32) -> Option<u64> {
+        let Self { first, blocks, index, tallies: _, rows: _ } = self;
+        let is = |low: &u32| blocks.get(place(*first, *low)).is_some_and(|block| block.is(id, number));
+        index.find(mixed(key), is).map(|low| first + place(*first, *low) as u64)
     }
 
     /// The place of a tally, for one block more.
@@ -100,9 +76,12 @@ impl Shard {
     ) -> (u64, Vec<Forgotten>) {
         let number = self.first + self.blocks.len() as u64;
         self.rows += block.rows();
-        block.tally = self.hold(tally);
-        self.index.insert(key, number);
+        let tally = self.hold(tally);
+        block.set_tally(tally);
         self.blocks.push_back(block);
+        let Self { first, blocks, index, tallies: _, rows: _ } = self;
+        let rehash = |low: &u32| blocks.get(place(*first, *low)).map_or(0, |block| mixed(hash(block)));
+        index.insert_unique(mixed(key), number as u32, rehash);
         let mut forgotten = Vec::new();
         while self.rows > capacity {
             let Some(oldest) = self.blocks.front_mut() else { break };
@@ -116,21 +95,30 @@ impl Shard {
             let block = if whole { self.blocks.pop_front() } else { None };
             let mut tally = None;
             if let Some(block) = &block {
-                if let Entry::Occupied(entry) = self.index.entry(hash(block))
-                    && *entry.get() == self.first
-                {
+                if let Ok(entry) = self.index.find_entry(mixed(hash(block)), |low| *low == number as u32) {
                     entry.remove();
                 }
                 self.first += 1;
-                tally = self.release(block.tally);
+                tally = self.release(block.tally());
             }
-            let plain = block.as_ref().is_some_and(Block::is_plain);
+            let plain = matches!(block, Some(Block::One { .. }));
             if !plain || tally.is_some() {
                 forgotten.push(Forgotten { number, first_row, entities, _block: block, _tally: tally });
             }
         }
         (number, forgotten)
     }
+}
+
+/// The place in a ring that begins with block `first` of the block whose number ends in `low`.
+const fn place(first: u64, low: u32) -> usize {
+    low.wrapping_sub(first as u32) as usize
+}
+
+/// Keys are hashes already, but those of a shard have their lowest bits in common: the halves of a product with the golden ratio.
+const fn mixed(key: u64) -> u64 {
+    let product = key as u128 * 0x9e37_79b9_7f4a_7c15;
+    (product >> 64) as u64 ^ product as u64
 }
 
 /// Rows that were forgotten; the block is freed with it, outside of the lock.
