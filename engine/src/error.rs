@@ -51,6 +51,9 @@ pub enum Error {
     /// The queue is full.
     #[error("overloaded: {queued} rows are queued, the limit is {limit}")]
     Overloaded { queued: usize, limit: usize, retry_after: Duration },
+    /// As many explanations are being computed as there may be.
+    #[error("overloaded: {limit} explanations are being computed, the limit is {limit}")]
+    Explaining { limit: usize, retry_after: Duration },
     /// The device is busy for longer than the request has time.
     #[error(
         "overloaded: the device is busy for about {} ms more, and the deadline is in {} ms",

@@ -192,9 +192,9 @@ fn engine_answer(error: &engine::Error) -> Answer {
         | Error::UnknownPrediction { .. }
         | Error::UnknownJob { .. } => Answer::new(StatusCode::NOT_FOUND),
         Error::Conflict(_) => Answer::new(StatusCode::CONFLICT),
-        Error::Overloaded { queued: _, limit: _, retry_after } | Error::TooLate { busy: _, left: _, retry_after } => {
-            Answer::unavailable(*retry_after)
-        }
+        Error::Overloaded { queued: _, limit: _, retry_after }
+        | Error::Explaining { limit: _, retry_after }
+        | Error::TooLate { busy: _, left: _, retry_after } => Answer::unavailable(*retry_after),
         // RFC 9111 says so of the last.
         Error::DeadlineExceeded { after: _ } | Error::DeadlineUnreachable { within: _ } | Error::NotCached => {
             Answer::new(StatusCode::GATEWAY_TIMEOUT)

@@ -160,7 +160,7 @@ pub fn tfs_request(form: TfsForm, inputs: &[Tensor]) -> Result<Vec<u8>, String> 
         TfsForm::Columnar => (b"{\"outputs\":", b"{\"inputs\":"),
     };
     let mut body = Vec::new();
-    wire::encode_tfs_predict(&mut body, form, inputs).map_err(|error| error.to_string())?;
+    wire::encode_tfs_predict(&mut body, form, inputs, &[]).map_err(|error| error.to_string())?;
     let rest = body.strip_prefix(answer).ok_or("expected an answer to begin as it did")?;
     Ok([request, rest].concat())
 }

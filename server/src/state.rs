@@ -27,6 +27,8 @@ pub(crate) struct State {
     pub(crate) max_body: usize,
     /// Longest time for a body to come.
     pub(crate) body_timeout: Duration,
+    /// Whether clients may register models.
+    pub(crate) allow_import: bool,
     /// Regions of memory that clients on this machine registered.
     pub(crate) shared_memory: SharedMemory,
     /// Changes what is logged, if the program that started the server lets it.
@@ -45,6 +47,7 @@ impl State {
             engine,
             max_body,
             body_timeout: settings.body_timeout,
+            allow_import: settings.allow_import,
             shared_memory: SharedMemory::new(settings.shared_memory, max_body),
             logs,
             tracer: Tracer::new(settings.trace_dir.clone()),
@@ -74,7 +77,9 @@ impl State {
         binary: bool,
     ) -> Result<Vec<PlacedOutput<'a>>, WireError> {
         let task = prediction.host.signature().task.as_ref();
-        let placed = place_outputs(&prediction.outputs, wanted, binary, task)?;
+        let mut placed = place_outputs(&prediction.outputs, wanted, binary, task)?;
+        // What explains the outputs comes behind them, whichever were wanted.
+        placed.extend(place_outputs(&prediction.explanation, &[], binary, None)?);
         self.shared_memory.write_outputs(&placed)?;
         Ok(placed)
     }

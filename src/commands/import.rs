@@ -11,6 +11,7 @@ use contract::{Task, VersionMetadata};
 use engine::registry::check_name;
 use models::{
     identity::import_identity,
+    import::begins_weights,
     neural::{ImportOptions, import_dense},
     tree::{TreeFormat, TreeImport, import_trees},
 };
@@ -96,9 +97,7 @@ impl Format {
             Self::Auto => {
                 let mut head = Vec::new();
                 fs_err::File::open(file)?.take(9).read_to_end(&mut head)?;
-                // A zip, which .npz is; or a length in eight bytes and JSON, which .safetensors is.
-                let weights = head.starts_with(b"PK") || head.get(8) == Some(&b'{');
-                if weights { Reader::Mlp } else { Reader::Trees(None) }
+                if begins_weights(&head) { Reader::Mlp } else { Reader::Trees(None) }
             }
             Self::XgboostJson => Reader::Trees(Some(TreeFormat::XgboostJson)),
             Self::XgboostUbj => Reader::Trees(Some(TreeFormat::XgboostUbj)),

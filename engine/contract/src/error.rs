@@ -36,6 +36,9 @@ pub enum InputError {
     /// An output was asked for that the model does not have.
     #[error("unknown output '{name}'; expected {expected}")]
     UnknownOutput { name: String, expected: String },
+    /// An explanation was asked of a model that has none.
+    #[error("expected a model that can be explained: {reason}")]
+    Unexplained { reason: String },
     /// A value cannot be read as the column's type.
     #[error("row {row}, column '{column}': expected {expected}, got {got}")]
     BadValue { row: usize, column: String, expected: String, got: String },

@@ -24,7 +24,7 @@ pub use device::{Device, DeviceKind, DeviceSelector, ParseDeviceError};
 pub use error::{InputError, OpenError, RunError};
 pub use loss::{LabelRange, LossKind, ParseLossError, SMALLEST_PROBABILITY};
 pub use metadata::{ColumnKind, ColumnSpec, CurvePoint, TrainingEnd, VersionMetadata};
-pub use model::{Cost, Direct, Format, Golden, Invariance, MemoryUse, Model, Replica, Ticket};
+pub use model::{Cost, Direct, Explain, Format, Golden, Invariance, MemoryUse, Model, Replica, Ticket};
 pub use signature::{Axis, Signature, Task, TaskSpec, TensorSpec};
 pub use strings::{Bitmap, Strings};
 pub use tensor::Tensor;

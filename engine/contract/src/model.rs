@@ -7,7 +7,9 @@ use std::{path::Path, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AlignedBuffer, Device, DeviceKind, InputError, OpenError, RowBlock, RunError, Signature, Tensor};
+use crate::{
+    AlignedBuffer, Device, DeviceKind, InputError, OpenError, RowBlock, RunError, Signature, Tensor, VersionMetadata,
+};
 
 /// Opens saved models of the kinds it knows.
 pub trait Format: Send + Sync {
@@ -16,6 +18,17 @@ pub trait Format: Send + Sync {
     /// # Errors
     /// [`OpenError`], naming the file that is missing, cut, altered or of a kind this build does not know.
     fn open(&self, directory: &Path) -> Result<Arc<dyn Model>, OpenError>;
+
+    /// Turns a file that another tool wrote into an artifact at `directory`, which is made; what the file is, its content tells.
+    /// Gives what is to be stored with the version.
+    ///
+    /// # Errors
+    /// [`OpenError`], naming what the file was expected to be.
+    fn import(&self, file: &Path, directory: &Path) -> Result<VersionMetadata, OpenError> {
+        let _ = directory;
+        let (expected, got) = ("an artifact".to_owned(), "a file of another tool".to_owned());
+        Err(OpenError::Content { path: file.to_owned(), expected, got })
+    }
 }
 
 /// The host half of a model: everything but the device.
@@ -60,6 +73,14 @@ pub trait Model: Send + Sync {
         None
     }
 
+    /// What explains the model's answers. It may take a while the first time.
+    ///
+    /// # Errors
+    /// [`InputError::Unexplained`], saying why, for a model that cannot be explained.
+    fn explain(&self) -> Result<&dyn Explain, InputError> {
+        Err(InputError::Unexplained { reason: "only tree models can".to_owned() })
+    }
+
     /// A few inputs with the answers that the model gave when it was saved, run before it takes traffic.
     fn golden(&self) -> Option<&Golden> {
         None
@@ -99,6 +120,22 @@ pub trait Direct: Send + Sync {
     /// # Errors
     /// [`RunError`] as for [`Replica::submit`].
     fn run(&self, rows: &RowBlock, scratch: &mut AlignedBuffer, out: &mut RowBlock) -> Result<(), RunError>;
+}
+
+/// What each column adds to a row's answer (SHAP values: Lundberg and Lee, NIPS 2017).
+pub trait Explain: Send + Sync {
+    /// Numbers that an answer is made of, before they become a probability or the like: the margins.
+    fn margins(&self) -> usize;
+
+    /// Columns, in the signature's order.
+    fn columns(&self) -> usize;
+
+    /// Explains row number `row` of encoded `rows`: for each margin, what each column adds to it, and then what is expected of
+    /// it. Those add up to the margin. `out` has room for [`Explain::margins`] × ([`Explain::columns`] + 1) numbers.
+    ///
+    /// # Errors
+    /// [`RunError::Failed`] when there is no such row, or no such room.
+    fn row(&self, rows: &RowBlock, row: usize, out: &mut [f64]) -> Result<(), RunError>;
 }
 
 /// Names a batch that was submitted and not yet collected.

@@ -6,7 +6,9 @@
 //!
 //! It adds no rules of its own to the rooms it ties; what is decided here is only which versions are loaded.
 
+mod explain;
 mod hold;
+mod import;
 mod predict;
 mod sync;
 #[cfg(test)]
@@ -24,7 +26,10 @@ use contract::{Device, Format, RunError};
 use parking_lot::RwLock;
 use tokio::{runtime::Handle, sync::Mutex};
 
-use self::sync::{Catalogue, Synced};
+use self::{
+    explain::Explaining,
+    sync::{Catalogue, Synced},
+};
 use crate::{
     Error, Result,
     features::FeatureStore,
@@ -66,6 +71,10 @@ pub struct Engine {
     pub jobs: Jobs,
     format: Arc<dyn Format>,
     control: Handle,
+    /// Explanations under way.
+    explaining: Explaining,
+    /// Held while a file is imported, so that there is one at a time.
+    importing: Mutex<()>,
     /// What the last refresh saw; held while a refresh runs, so that there is one at a time.
     synced: Mutex<Synced>,
     /// The registered versions as of the last refresh, for error messages.
@@ -101,6 +110,8 @@ impl Engine {
             jobs: Jobs::new(jobs, control.clone())?,
             format,
             control,
+            explaining: Explaining::new(),
+            importing: Mutex::default(),
             synced: Mutex::default(),
             catalogue: ArcSwap::default(),
             held: RwLock::default(),

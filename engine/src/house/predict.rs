@@ -1,6 +1,6 @@
 //! Predictions in the three forms they are asked for, each remembered for feedback.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use chrono::Utc;
 use contract::{ColumnSpec, Value};
@@ -14,13 +14,29 @@ use crate::{
 };
 
 impl Engine {
-    /// Answers a request and remembers its scores for feedback; `entities` names the row's entities, if it has any.
+    /// Answers a request, explains the answer if that is asked for, and remembers its scores for feedback; `entities` names the
+    /// row's entities, if it has any.
     ///
     /// # Errors
     /// As [`Serving::predict`](crate::serve::Serving::predict), but a version that is registered and does not serve is
-    /// [`Error::NotReady`].
+    /// [`Error::NotReady`]. Of an explanation, [`Error::Explaining`] when too many are under way, and
+    /// [`InputError::Unexplained`](contract::InputError::Unexplained) for a model that has none.
     pub async fn predict(&self, request: PredictRequest, entities: Option<&[String]>) -> Result<Prediction> {
+        if request.explain {
+            return self.predict_explained(request, entities).await;
+        }
         let prediction = self.serving.predict(request).await.map_err(|error| self.explained(error))?;
+        self.remember(&prediction, entities);
+        Ok(prediction)
+    }
+
+    async fn predict_explained(&self, request: PredictRequest, entities: Option<&[String]>) -> Result<Prediction> {
+        let place = self.explaining.enter()?;
+        let (began, inputs, asked) = (Instant::now(), request.inputs.clone(), request.timeout);
+        let mut prediction = self.serving.predict(request).await.map_err(|error| self.explained(error))?;
+        let longest = self.serving.settings().request_timeout;
+        let left = asked.map_or(longest, |asked| asked.min(longest)).saturating_sub(began.elapsed());
+        prediction.explanation = self.explained_by(place, Arc::clone(&prediction.host), inputs, left).await?;
         self.remember(&prediction, entities);
         Ok(prediction)
     }
@@ -41,11 +57,11 @@ impl Engine {
         // An unknown model is told before an unknown view, which usually bears its name.
         columns(&self.deployment(model, &selector)?)?;
         let rows = self.feature_rows(view, ids)?;
-        self.predict_columns(model, selector, &rows, Some(ids), cache).await
+        self.predict_columns(model, selector, &rows, Some(ids), (cache, false)).await
     }
 
     /// Predicts rows as they are: a value or null for each column of the model, and no others, so that a misspelt column
-    /// is not taken for a missing value.
+    /// is not taken for a missing value. `explain` says whether the answer shall be explained.
     ///
     /// # Errors
     /// As [`Engine::predict`]; [`Error::BadRequest`] for rows without or with other columns, and for a model without any.
@@ -55,10 +71,11 @@ impl Engine {
         selector: VersionSelector,
         rows: Vec<BTreeMap<String, Value>>,
         cache: CacheUse,
+        explain: bool,
     ) -> Result<Prediction> {
         let now = Utc::now();
         let rows: Vec<_> = rows.into_iter().map(|values| FeatureRow { values, updated_at: now }).collect();
-        self.predict_columns(model, selector, &rows, None, cache).await
+        self.predict_columns(model, selector, &rows, None, (cache, explain)).await
     }
 
     /// Predicts rows by the columns of the version that `selector` means now. Should that version go before it answered, the
@@ -69,7 +86,7 @@ impl Engine {
         selector: VersionSelector,
         rows: &[FeatureRow],
         entities: Option<&[String]>,
-        cache: CacheUse,
+        (cache, explain): (CacheUse, bool),
     ) -> Result<Prediction> {
         loop {
             let deployment = self.deployment(model, &selector)?;
@@ -81,10 +98,8 @@ impl Engine {
             }
             let inputs = to_tensors(columns, rows)?;
             let pinned = VersionSelector::Version(deployment.version());
-            match self
-                .predict(PredictRequest { selector: pinned, cache, ..PredictRequest::new(model, inputs) }, entities)
-                .await
-            {
+            let request = PredictRequest { selector: pinned, cache, explain, ..PredictRequest::new(model, inputs) };
+            match self.predict(request, entities).await {
                 Err(Error::UnknownVersion { .. } | Error::NotReady { .. })
                     if self.deployment(model, &selector).is_ok_and(|now| !Arc::ptr_eq(&now, &deployment)) => {}
                 answer => return answer,
@@ -127,7 +142,7 @@ impl Engine {
     /// Remembers the scores of an answer. An answer without its score output (it was not asked for), or of a model without
     /// a task, has nothing to be judged by.
     fn remember(&self, prediction: &Prediction, entities: Option<&[String]>) {
-        let Prediction { id, model, version, outputs, rows: _, cache: _, host, timing: _ } = prediction;
+        let Prediction { id, model, version, outputs, explanation: _, rows: _, cache: _, host, timing: _ } = prediction;
         let Some(task) = &host.signature().task else { return };
         let Some(score) = outputs.iter().find(|output| output.name() == task.score) else { return };
         if let Err(error) = self.feedback.record(id, model, *version, entities, task, score) {

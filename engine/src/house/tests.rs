@@ -152,7 +152,7 @@ async fn entities_and_rows_get_the_answer_of_their_tensor() {
         house.engine.predict_entities("sum", VersionSelector::Default, "wines", &ids, CacheUse::FULL).await.unwrap();
     assert_eq!(by_entity.outputs[0].values::<f32>(), Some([4.5, 4.0].as_slice()));
     let rows: Vec<_> = features.into_iter().map(|(_, row)| row).rev().collect();
-    let by_row = house.engine.predict_rows("sum", VersionSelector::Default, rows, CacheUse::FULL).await.unwrap();
+    let by_row = house.engine.predict_rows("sum", VersionSelector::Default, rows, CacheUse::FULL, false).await.unwrap();
     assert_eq!(by_row.outputs[0], by_entity.outputs[0]);
 
     let scored =
@@ -169,7 +169,7 @@ async fn entities_and_rows_get_the_answer_of_their_tensor() {
     let message = |row| async {
         house
             .engine
-            .predict_rows("sum", VersionSelector::Default, vec![row], CacheUse::FULL)
+            .predict_rows("sum", VersionSelector::Default, vec![row], CacheUse::FULL, false)
             .await
             .unwrap_err()
             .to_string()

@@ -32,6 +32,8 @@ pub struct PredictRequest {
     pub priority: u32,
     /// What the cache may do for it.
     pub cache: CacheUse,
+    /// Whether the answer shall be explained.
+    pub explain: bool,
     /// When its bytes were there, if it came as bytes: decoding them took from then until the engine was asked.
     pub received: Option<Instant>,
 }
@@ -74,6 +76,7 @@ impl PredictRequest {
             timeout: None,
             priority: 0,
             cache: CacheUse::FULL,
+            explain: false,
             received: None,
         }
     }
@@ -90,6 +93,10 @@ pub struct Prediction {
     pub version: u32,
     /// The outputs in the wanted order.
     pub outputs: Arc<[Tensor]>,
+    /// What explains the outputs, if that was asked for: `shap_values`, FP64 `[rows, columns]`, what each column adds to a row's
+    /// margin, and `shap_expected`, FP64 `[rows]`, what is expected of it; for a model of several margins `[rows, margins, columns]`
+    /// and `[rows, margins]`.
+    pub explanation: Vec<Tensor>,
     /// Number of rows.
     pub rows: usize,
     /// Where the answer came from.
@@ -131,7 +138,7 @@ impl Timing {
 
 impl fmt::Debug for Prediction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { id, model, version, outputs, rows, cache, host: _, timing: _ } = self;
+        let Self { id, model, version, outputs, explanation: _, rows, cache, host: _, timing: _ } = self;
         let mut shown = f.debug_struct("Prediction");
         shown.field("id", id).field("model", model).field("version", version);
         shown.field("outputs", outputs).field("rows", rows).field("cache", cache).finish_non_exhaustive()

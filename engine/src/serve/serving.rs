@@ -188,6 +188,7 @@ impl Serving {
             timeout,
             priority,
             cache: cache_use,
+            explain: _,
             received,
         } = request;
         check_wanted(deployment.model.as_ref(), wanted)?;
@@ -246,6 +247,7 @@ impl Serving {
             model: Arc::clone(&deployment.name),
             version: deployment.version,
             outputs,
+            explanation: Vec::new(),
             rows,
             cache: status,
             host: Arc::clone(&deployment.model),

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use contract::{Format, Model, OpenError};
+use contract::{Format, Model, OpenError, VersionMetadata};
 
 use super::model::{FakeModel, FakeSettings};
 
@@ -38,6 +38,22 @@ impl Format for FakeFormat {
             got: error.to_string(),
         })?;
         Ok(Arc::new(FakeModel::new(settings)))
+    }
+
+    /// The file holds settings too.
+    fn import(&self, file: &Path, directory: &Path) -> Result<VersionMetadata, OpenError> {
+        let path = file.to_owned();
+        let unreadable = |error: std::io::Error| OpenError::Read { path: path.clone(), reason: error.to_string() };
+        let content = fs_err::read(file).map_err(unreadable)?;
+        let settings: FakeSettings = serde_json::from_slice(&content).map_err(|_error| OpenError::Content {
+            path: path.clone(),
+            expected: "settings of a fake model".to_owned(),
+            got: "something else".to_owned(),
+        })?;
+        fs_err::create_dir(directory).map_err(unreadable)?;
+        Self::save(directory, &settings).map_err(unreadable)?;
+        let source = file.file_name().map(|name| name.to_string_lossy().into_owned());
+        Ok(VersionMetadata { source, ..VersionMetadata::new("fake") })
     }
 }
 

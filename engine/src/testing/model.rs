@@ -9,8 +9,8 @@ use std::{
 };
 
 use contract::{
-    AlignedBuffer, ColumnKind, ColumnSpec, Cost, DataType, Device, DeviceKind, Direct, Golden, InputError, Invariance,
-    LossKind, Model, Replica, RowBlock, RunError, Signature, Task, TaskSpec, Tensor, TensorSpec,
+    AlignedBuffer, ColumnKind, ColumnSpec, Cost, DataType, Device, DeviceKind, Direct, Explain, Golden, InputError,
+    Invariance, LossKind, Model, Replica, RowBlock, RunError, Signature, Task, TaskSpec, Tensor, TensorSpec,
 };
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +53,8 @@ pub struct FakeSettings {
     pub fail_warming: Option<usize>,
     /// Whether any thread may run it; then `batch_micros` is the time of a row, and the device's faults are the run's.
     pub direct: bool,
+    /// Whether it explains its answers, and how long that takes a row, in microseconds.
+    pub explain_micros: Option<u64>,
     /// Whether it has golden answers.
     pub golden: bool,
     /// Whether its golden answers are wrong.
@@ -75,6 +77,7 @@ impl Default for FakeSettings {
             panic_encoding_on: None,
             fail_warming: None,
             direct: false,
+            explain_micros: Some(0),
             golden: true,
             wrong_golden: false,
             list_batches: true,
@@ -246,8 +249,34 @@ impl Model for FakeModel {
         self.settings.direct.then_some(self)
     }
 
+    fn explain(&self) -> Result<&dyn Explain, InputError> {
+        let unexplained = || InputError::Unexplained { reason: "the fake model was told not to".to_owned() };
+        self.settings.explain_micros.map(|_| self as &dyn Explain).ok_or_else(unexplained)
+    }
+
     fn golden(&self) -> Option<&Golden> {
         self.golden.as_ref()
+    }
+}
+
+/// Each column adds itself.
+impl Explain for FakeModel {
+    fn margins(&self) -> usize {
+        1
+    }
+
+    fn columns(&self) -> usize {
+        self.settings.width
+    }
+
+    fn row(&self, rows: &RowBlock, row: usize, out: &mut [f64]) -> Result<(), RunError> {
+        self.probe.explained.fetch_add(1, Ordering::SeqCst);
+        std::thread::sleep(Duration::from_micros(self.settings.explain_micros.unwrap_or_default()));
+        let columns = rows.data().as_slice::<f32>().chunks(self.settings.width).nth(row).unwrap_or_default();
+        for (out, value) in out.iter_mut().zip(columns.iter().chain([&self.settings.offset])) {
+            *out = f64::from(*value);
+        }
+        Ok(())
     }
 }
 

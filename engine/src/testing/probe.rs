@@ -11,6 +11,7 @@ pub struct FakeProbe {
     pub(super) drops: AtomicUsize,
     pub(super) encodes: AtomicUsize,
     pub(super) direct_runs: AtomicUsize,
+    pub(super) explained: AtomicUsize,
     pub(super) in_flight: AtomicUsize,
     pub(super) most_in_flight: AtomicUsize,
     warmed: Mutex<Vec<usize>>,
@@ -42,6 +43,12 @@ impl FakeProbe {
     #[must_use]
     pub fn direct_runs(&self) -> usize {
         self.direct_runs.load(Ordering::SeqCst)
+    }
+
+    /// Rows explained so far.
+    #[must_use]
+    pub fn explained(&self) -> usize {
+        self.explained.load(Ordering::SeqCst)
     }
 
     /// Buckets warmed so far, in order.

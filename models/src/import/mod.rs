@@ -29,6 +29,12 @@ impl Source<'_> {
     }
 }
 
+/// Whether a file of weights begins so: a zip, which .npz is; or a length in eight bytes and JSON, which .safetensors is.
+#[must_use]
+pub fn begins_weights(head: &[u8]) -> bool {
+    head.starts_with(b"PK") || head.get(8) == Some(&b'{')
+}
+
 impl DenseWeights {
     /// Reads a dense net from a safetensors or npz file; which of the two is told by its content.
     ///

@@ -1,18 +1,21 @@
 //! Opens saved models of the kinds that this crate trains and imports.
 
-use std::{path::Path, sync::Arc};
+use std::{io::Read, path::Path, sync::Arc};
 
-use contract::{Axis, DataType, Device, DeviceKind, Format, Model, OpenError, Signature, TensorSpec};
+use contract::{Axis, DataType, Device, DeviceKind, Format, Model, OpenError, Signature, TensorSpec, VersionMetadata};
 
 use super::{
     head::Head,
+    import::{ImportOptions, import_dense},
     net::{InputForm, TableNet, Weights},
     weights,
 };
 use crate::{
+    Error,
     artifact::{Artifact, MANIFEST_FILE, Manifest, WEIGHTS_ROLE},
     identity::{self, IDENTITY_KIND},
-    tree::{self, TREES_KIND},
+    import::begins_weights,
+    tree::{self, TREES_KIND, TreeImport, import_trees},
 };
 
 /// Kind of a perceptron trained on a table: encoders, target and weights.
@@ -80,6 +83,24 @@ impl Format for Formats {
             TREES_KIND => Ok(Arc::new(tree::open(&artifact)?)),
             _ => Ok(Arc::new(self.net(&artifact)?)),
         }
+    }
+
+    /// A tree model of any format, or a dense net with the names of [`ImportOptions::default`].
+    fn import(&self, file: &Path, directory: &Path) -> Result<VersionMetadata, OpenError> {
+        let unreadable =
+            |error: &dyn std::error::Error| OpenError::Read { path: file.to_owned(), reason: error.to_string() };
+        let mut head = Vec::new();
+        let opened = fs_err::File::open(file).and_then(|opened| opened.take(9).read_to_end(&mut head));
+        opened.map_err(|error| unreadable(&error))?;
+        let imported = if begins_weights(&head) {
+            import_dense(file, directory, &ImportOptions::default()).map(|imported| imported.metadata)
+        } else {
+            import_trees(file, directory, &TreeImport::default()).map(|imported| imported.metadata)
+        };
+        imported.map_err(|error| match error {
+            Error::Open(error) => error,
+            error => unreadable(&error),
+        })
     }
 }
 

@@ -1,12 +1,15 @@
 //! An ensemble as a model that answers requests.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::Path,
+    sync::{Arc, OnceLock},
+};
 
 use contract::{
-    AlignedBuffer, Cost, Device, DeviceKind, Direct, Golden, InputError, Invariance, Model, OpenError, Replica,
-    RowBlock, RunError, Signature, Tensor,
+    AlignedBuffer, Cost, Device, DeviceKind, Direct, Explain, Golden, InputError, Invariance, Model, OpenError,
+    Replica, RowBlock, RunError, Signature, Tensor,
 };
-use trees::{Ensemble, ensemble::Precision, predict::Predictor};
+use trees::{Ensemble, Explainer, ensemble::Precision, predict::Predictor};
 
 use super::{inputs::Inputs, outputs};
 use crate::{artifact::Artifact, host_replica::HostReplica};
@@ -21,6 +24,14 @@ pub struct TreeModel {
     inputs: Inputs,
     forest: Arc<Forest>,
     golden: Option<Golden>,
+    /// Made when it is first asked for: it takes time, and memory beside the trees.
+    explainer: OnceLock<Result<Explanations, String>>,
+}
+
+/// What explains a forest's answers.
+struct Explanations {
+    explainer: Explainer,
+    forest: Arc<Forest>,
 }
 
 /// What any thread may run.
@@ -39,7 +50,7 @@ impl TreeModel {
             columns: inputs.columns().to_vec(),
             task: outputs::task(ensemble),
         };
-        Self { signature, inputs, forest: Arc::new(Forest { predictor }), golden }
+        Self { signature, inputs, forest: Arc::new(Forest { predictor }), golden, explainer: OnceLock::new() }
     }
 
     /// Opens the artifact in `directory`.
@@ -58,12 +69,7 @@ impl TreeModel {
 
     /// The features of row number `row` of encoded rows.
     pub(crate) fn features(&self, rows: &RowBlock, row: usize) -> Vec<f64> {
-        let features = self.ensemble().features.len();
-        let at = row * features..(row + 1) * features;
-        match self.ensemble().rules.compare {
-            Precision::F32 => rows.data().as_slice::<f32>()[at].iter().map(|value| f64::from(*value)).collect(),
-            Precision::F64 => rows.data().as_slice::<f64>()[at].to_vec(),
-        }
+        self.forest.features(rows, row)
     }
 
     /// The trees, ready to answer.
@@ -105,8 +111,50 @@ impl Model for TreeModel {
         Some(&*self.forest)
     }
 
+    fn explain(&self) -> Result<&dyn Explain, InputError> {
+        let made = self.explainer.get_or_init(|| {
+            let explainer = Explainer::new(self.ensemble()).map_err(|error| error.to_string())?;
+            Ok(Explanations { explainer, forest: Arc::clone(&self.forest) })
+        });
+        match made {
+            Ok(explanations) => Ok(explanations),
+            Err(reason) => Err(InputError::Unexplained { reason: reason.clone() }),
+        }
+    }
+
     fn golden(&self) -> Option<&Golden> {
         self.golden.as_ref()
+    }
+}
+
+impl Forest {
+    /// The features of row number `row` of encoded rows.
+    fn features(&self, rows: &RowBlock, row: usize) -> Vec<f64> {
+        let ensemble = self.predictor.ensemble();
+        let features = ensemble.features.len();
+        let at = row * features..(row + 1) * features;
+        match ensemble.rules.compare {
+            Precision::F32 => rows.data().as_slice::<f32>()[at].iter().map(|value| f64::from(*value)).collect(),
+            Precision::F64 => rows.data().as_slice::<f64>()[at].to_vec(),
+        }
+    }
+}
+
+impl Explain for Explanations {
+    fn margins(&self) -> usize {
+        self.forest.predictor.ensemble().output.width
+    }
+
+    fn columns(&self) -> usize {
+        self.forest.predictor.ensemble().columns.len()
+    }
+
+    fn row(&self, rows: &RowBlock, row: usize, out: &mut [f64]) -> Result<(), RunError> {
+        if row >= rows.rows() {
+            return Err(RunError::Failed { reason: format!("expected one of {} rows, got row {row}", rows.rows()) });
+        }
+        let features = self.forest.features(rows, row);
+        self.explainer.values(&features, out).map_err(|error| RunError::Failed { reason: error.to_string() })
     }
 }
 

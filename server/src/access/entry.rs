@@ -71,7 +71,7 @@ impl Entry {
     }
 
     pub(super) fn predicted(&mut self, prediction: &Prediction, encode: Duration) {
-        let Prediction { id, model, version, outputs: _, rows, cache, host: _, timing } = prediction;
+        let Prediction { id, model, version, outputs: _, explanation: _, rows, cache, host: _, timing } = prediction;
         let cache = match cache {
             CacheStatus::Hit { age: _ } => "hit",
             CacheStatus::Miss => "miss",

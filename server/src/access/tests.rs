@@ -32,6 +32,7 @@ fn answered(mut timing: Timing) -> Prediction {
         model: Arc::from("wine"),
         version: 3,
         outputs: Arc::<[Tensor]>::from([]),
+        explanation: Vec::new(),
         rows: 2,
         cache: CacheStatus::Off,
         host: Arc::new(FakeModel::with_offset(0.0)),

@@ -45,7 +45,7 @@ async fn answered(
 ) -> Result<(ModelInferResponse, Prediction), ApiError> {
     access.body(request.bytes());
     let received = Instant::now();
-    let InferMessage { model, version, id, timeout, priority, cache_control, inputs, outputs: wanted, raw } =
+    let InferMessage { model, version, id, timeout, priority, cache_control, explain, inputs, outputs: wanted, raw } =
         request.read()?;
     access.asked(&model);
     access.request_id(&id);
@@ -59,7 +59,8 @@ async fn answered(
     let timeout = timeout.into_iter().chain(left).min();
     let outputs = wanted.iter().map(|output| output.name.clone()).collect();
     let cache = cache_control.as_deref().map_or(cache, of_parameter);
-    let call = PredictRequest { model, selector, inputs, outputs, timeout, priority, cache, received: Some(received) };
+    let received = Some(received);
+    let call = PredictRequest { model, selector, inputs, outputs, timeout, priority, cache, explain, received };
     let prediction = state.engine.predict(call, None).await?;
     trace.mark("REQUEST_END");
     trace.answered(&id, prediction.version);

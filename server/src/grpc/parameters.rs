@@ -52,6 +52,14 @@ impl<'a> Parameter<'a> {
         Ok(u32::try_from(level).unwrap_or(u32::MAX))
     }
 
+    /// The parameter `explain`.
+    pub(super) fn explain(&self) -> Result<bool, ApiError> {
+        match self.value {
+            Some(ParameterValue::Bool(explain)) => Ok(explain),
+            _ => Err(self.unexpected("true or false")),
+        }
+    }
+
     /// A whole number of `things`, whether signed or not.
     pub(super) fn whole(&self, things: &str) -> Result<u64, ApiError> {
         self.unsigned().ok_or_else(|| self.unexpected(&format!("a whole number of {things}")))

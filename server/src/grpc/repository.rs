@@ -37,7 +37,7 @@ pub(super) async fn index(state: &State, request: RepositoryIndexRequest) -> Res
 pub(super) async fn load(state: &State, request: RepositoryModelLoadRequest) -> Result<(), ApiError> {
     let RepositoryModelLoadRequest { repository_name, model_name, parameters } = request;
     repository::check_repository(&repository_name)?;
-    repository::load(&state.engine, &model_name, &change(parameters)).await
+    repository::load(state, &model_name, change(parameters)).await
 }
 
 pub(super) async fn unload(state: &State, request: RepositoryModelUnloadRequest) -> Result<(), ApiError> {
@@ -47,15 +47,24 @@ pub(super) async fn unload(state: &State, request: RepositoryModelUnloadRequest)
 }
 
 fn change(parameters: BTreeMap<String, ModelRepositoryParameter>) -> ChangeRequest {
-    let value = |parameter: ModelRepositoryParameter| match parameter.parameter_choice {
-        Some(ParameterChoice::BoolParam(value)) => Value::from(value),
-        Some(ParameterChoice::Int64Param(value)) => Value::from(value),
-        Some(ParameterChoice::StringParam(value)) => Value::from(value),
-        // What is in it is nowhere allowed.
-        Some(ParameterChoice::BytesParam(_)) => Value::from("bytes"),
-        None => Value::Null,
-    };
-    ChangeRequest { parameters: parameters.into_iter().map(|(name, parameter)| (name, value(parameter))).collect() }
+    let mut change = ChangeRequest::default();
+    for (name, parameter) in parameters {
+        let value = match parameter.parameter_choice {
+            Some(ParameterChoice::BytesParam(file)) if name.starts_with(repository::FILE) => {
+                change.files.insert(name, file);
+                continue;
+            }
+            // A file here is bytes, never base64.
+            Some(ParameterChoice::StringParam(_)) if name.starts_with(repository::FILE) => Value::Null,
+            Some(ParameterChoice::BoolParam(value)) => Value::from(value),
+            Some(ParameterChoice::Int64Param(value)) => Value::from(value),
+            Some(ParameterChoice::StringParam(value)) => Value::from(value),
+            // What is in it is nowhere else allowed.
+            Some(ParameterChoice::BytesParam(_)) | None => Value::Null,
+        };
+        change.parameters.insert(name, value);
+    }
+    change
 }
 
 /// The configuration that a version is served with.

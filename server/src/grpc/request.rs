@@ -56,6 +56,8 @@ pub(crate) struct InferMessage {
     pub(crate) priority: u32,
     /// What the cache may do, by the parameter `cache_control`, in the words of the header `Cache-Control`.
     pub(crate) cache_control: Option<String>,
+    /// Whether the answer shall be explained, by the parameter `explain`.
+    pub(crate) explain: bool,
     /// Inputs, in order.
     pub(crate) inputs: Vec<InferInput>,
     /// Outputs wanted, in order; all when empty.
@@ -133,6 +135,8 @@ impl InferMessage {
                         request.priority = parameter.priority()?;
                     } else if parameter.key == "cache_control" {
                         request.cache_control = Some(parameter.text()?.to_owned());
+                    } else if parameter.key == "explain" {
+                        request.explain = parameter.explain()?;
                     } else if parameters::is_reserved(parameter.key) {
                         return Err(parameters::reserved(parameter.key).into());
                     }

@@ -44,7 +44,8 @@ pub(super) fn infer_response(
     placed: &[PlacedOutput<'_>],
     raw: bool,
 ) -> Result<ModelInferResponse, ApiError> {
-    let Prediction { id: prediction_id, model, version, outputs, rows: _, cache, host: _, timing: _ } = prediction;
+    let Prediction { id: prediction_id, model, version, outputs, explanation: _, rows: _, cache, host: _, timing: _ } =
+        prediction;
     let raw = raw || !placed.iter().all(|output| contents::can_hold(output.tensor.datatype()));
     let mut response = ModelInferResponse {
         model_name: model.to_string(),
@@ -61,8 +62,9 @@ pub(super) fn infer_response(
             // One for each output, also for those that are elsewhere: clients count on it.
             response.raw_output_contents.push(match (shared, tensor) {
                 (Some(_), _) => Bytes::new(),
-                (None, Cow::Borrowed(_)) => raw::encode(outputs, index)?,
-                (None, Cow::Owned(tensor)) => {
+                (None, Cow::Borrowed(_)) if index < outputs.len() => raw::encode(outputs, index)?,
+                // A classification, or what explains the outputs and stands behind them.
+                (None, tensor) => {
                     let mut bytes = Vec::with_capacity(raw::length(tensor));
                     raw::append(&mut bytes, tensor)?;
                     bytes.into()
@@ -96,7 +98,8 @@ fn shape(output: &Tensor) -> Result<Vec<i64>, WireError> {
 
 /// `message` as the answer to a call, with metadata that say of the prediction what HTTP says in headers.
 pub(super) fn described<T>(message: T, prediction: &Prediction) -> Response<T> {
-    let Prediction { id, model: _, version, outputs: _, rows: _, cache, host: _, timing: _ } = prediction;
+    let Prediction { id, model: _, version, outputs: _, explanation: _, rows: _, cache, host: _, timing: _ } =
+        prediction;
     let mut response = Response::new(message);
     let headers: &mut MetadataMap = response.metadata_mut();
     // An id is a UUID, which a header can hold.

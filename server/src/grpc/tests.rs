@@ -146,6 +146,7 @@ fn prediction(outputs: Vec<Tensor>) -> Prediction {
         model,
         version: 7,
         outputs: Arc::from(outputs),
+        explanation: Vec::new(),
         rows: 1,
         cache: CacheStatus::Miss,
         host: Arc::new(FakeModel::with_offset(0.0)),

@@ -73,10 +73,10 @@ async fn answered(
     // It may wait for long in the queue; its bytes need not.
     drop(body);
     let names = asked.output_names();
-    let InferRequest { id, timeout, priority, inputs, outputs, binary } = asked;
+    let InferRequest { id, timeout, priority, inputs, outputs, binary, explain } = asked;
     access.request_id(id.as_deref().unwrap_or_default());
     let cache = cache_control::of_headers(request.headers());
-    let call = PredictRequest { model, selector, inputs, outputs: names, timeout, priority, cache, received };
+    let call = PredictRequest { model, selector, inputs, outputs: names, timeout, priority, cache, explain, received };
     trace.mark("REQUEST_START");
     let prediction = state.engine.predict(call, None).await?;
     trace.mark("REQUEST_END");

@@ -1,5 +1,6 @@
 //! `/v1/predict/{model}`: predictions for people. `GET ?ids=a,b` predicts entities from the feature store; `POST` with
-//! `{"rows":[{column: value, …}, …]}` predicts rows as they are. Both answer in the same form.
+//! `{"rows":[{column: value, …}, …]}` predicts rows as they are; with `"explain": true` beside them, each prediction also has its
+//! `shap_values`, one a column, and `shap_expected`. Both answer in the same form.
 //!
 //! Query of both: `version=N` or `alias=NAME`; of `GET`: `ids`, separated by commas (a comma of an id itself is written
 //! `%2C`), and `view`, the feature view, which is the model's name when absent.
@@ -84,7 +85,8 @@ async fn of_rows(state: &Shared, request: &HttpRequest, payload: Payload, access
     let body = body::read(state, request, payload).await?;
     access.body(&body);
     let cache = cache_control::of_headers(request.headers());
-    let prediction = state.engine.predict_rows(&model, query.selector, decode_rows(&body)?, cache).await?;
+    let (rows, explain) = decode_rows(&body)?;
+    let prediction = state.engine.predict_rows(&model, query.selector, rows, cache, explain).await?;
     answer(request, &prediction, None, access).await
 }
 
@@ -95,8 +97,8 @@ async fn answer(
     access: &mut Access<'_>,
 ) -> Answer {
     let mut answer = Vec::with_capacity(128 * (prediction.rows + 1));
-    let Prediction { id, model, version, outputs, rows: _, cache: _, host: _, timing: _ } = prediction;
-    encode_predictions(&mut answer, id, model, *version, entities, outputs)?;
+    let Prediction { id, model, version, outputs, explanation, rows: _, cache: _, host: _, timing: _ } = prediction;
+    encode_predictions(&mut answer, id, model, *version, entities, &[outputs, explanation])?;
     access.predicted(prediction, prediction.timing.encoded());
     let Some(encoding) = encoding::wanted(request, answer.len()) else { return Ok(predicted(prediction, answer)) };
     let mut response: HttpResponse = predicted(prediction, encoding::compressed(encoding, answer).await?);
@@ -108,7 +110,8 @@ async fn answer(
 
 /// Equal for equal predictions: a hash of all that an answer says but for its prediction id.
 fn entity_tag(prediction: &Prediction, entities: &[String]) -> EntityTag {
-    let Prediction { id: _, model, version, outputs, rows: _, cache: _, host: _, timing: _ } = prediction;
+    let Prediction { id: _, model, version, outputs, explanation: _, rows: _, cache: _, host: _, timing: _ } =
+        prediction;
     let mut said = Vec::with_capacity(256);
     for name in [&**model].into_iter().chain(entities.iter().map(String::as_str)) {
         said.extend_from_slice(&(name.len() as u64).to_le_bytes());

@@ -38,7 +38,7 @@ async fn index(state: Shared, request: HttpRequest, payload: Payload) -> Answer 
 async fn load(state: Shared, request: HttpRequest, payload: Payload) -> Answer {
     check_repository(&request)?;
     let asked: ChangeRequest = read(&state, &request, payload, r#"nothing or {"parameters":{}}"#).await?;
-    repository::load(&state.engine, &segment(&request, "model")?, &asked).await?;
+    repository::load(&state, &segment(&request, "model")?, asked).await?;
     Ok(done())
 }
 

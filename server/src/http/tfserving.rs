@@ -99,14 +99,14 @@ async fn answered(state: &Shared, request: &HttpRequest, payload: Payload, acces
 
 async fn predict(state: &Shared, name: &ModelName, body: &[u8], cache: CacheUse, access: &mut Access<'_>) -> Answer {
     let read = |signature: &Signature| {
-        let TfsPredict { signature_name, form, inputs } =
+        let TfsPredict { signature_name, form, inputs, explain } =
             decode_tfs_predict(body, signature).map_err(|error| misfit(Method::Predict, body, error))?;
         Method::Predict.check_signature(signature_name.as_deref().unwrap_or_default())?;
-        Ok((PredictRequest { cache, ..PredictRequest::new("", inputs) }, form))
+        Ok((PredictRequest { cache, explain, ..PredictRequest::new("", inputs) }, form))
     };
     let (prediction, form) = name.answer(&state.engine, read).await?;
     let mut answer = Vec::with_capacity(USUAL_ANSWER);
-    encode_tfs_predict(&mut answer, form, &prediction.outputs)?;
+    encode_tfs_predict(&mut answer, form, &prediction.outputs, &prediction.explanation)?;
     access.predicted(&prediction, prediction.timing.encoded());
     Ok(predicted(&prediction, answer))
 }

@@ -1,10 +1,14 @@
 //! The model repository: what is registered and where it stands, and taking models out of service and back.
 //!
-//! The repository is the registry, and there is one. Models come into it by `emberline import` and `emberline train`, not by
-//! requests; `load` and `unload` say whether a model serves in this process. See [`Engine::unload`] for what that means.
+//! The repository is the registry, and there is one. `load` and `unload` say whether a model serves in this process; see
+//! [`Engine::unload`] for what that means. Models come into it by `emberline import` and `emberline train`; and, where the
+//! settings allow it, by a file that comes with `load`, as in Triton: the parameter `file:<version>/<name>`, with `config` beside it.
+//! The registry numbers its versions itself and never replaces one, so the file becomes the next version, whichever number its path
+//! has; and what a configuration says to Triton, the file says itself, so that is not looked into.
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use engine::{
     Engine,
     registry::RegisteredModel,
@@ -13,7 +17,7 @@ use engine::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::ApiError;
+use crate::{ApiError, state::State};
 
 /// The name that requests may give the one repository.
 const REPOSITORY: &str = "registry";
@@ -42,7 +46,15 @@ pub(crate) struct IndexRequest {
 #[serde(default)]
 pub(crate) struct ChangeRequest {
     pub(crate) parameters: BTreeMap<String, Value>,
+    /// Files that came as bytes, by parameter; JSON has them among the parameters, in base64.
+    #[serde(skip)]
+    pub(crate) files: BTreeMap<String, Vec<u8>>,
 }
+
+/// What the parameter of a file begins with.
+pub(crate) const FILE: &str = "file:";
+/// The parameter of a configuration.
+const CONFIG: &str = "config";
 
 /// Checks the name of a repository that a request gives, if any.
 ///
@@ -93,17 +105,44 @@ fn describe(model: &RegisteredModel, served: &[ServedVersion], held: bool, index
     }
 }
 
-/// Brings a model into service and returns when it is.
+/// Brings a model into service and returns when it is; with a file, which becomes a new version of it first.
 ///
 /// # Errors
-/// For parameters, which would change the model; when there is no such model; when it cannot be loaded.
-pub(crate) async fn load(engine: &Arc<Engine>, model: &str, request: &ChangeRequest) -> Result<(), ApiError> {
-    if let Some(name) = request.parameters.keys().next() {
-        let expected =
-            "expected no parameters of loading, because models come through the registry (emberline import, train)";
-        return Err(ApiError::BadRequest(format!("{expected}, got '{name}'")));
+/// For other parameters; for a file where none is allowed, and for one that is no model; when there is no such model; when it cannot be
+/// loaded.
+pub(crate) async fn load(state: &State, model: &str, request: ChangeRequest) -> Result<(), ApiError> {
+    let ChangeRequest { parameters, mut files } = request;
+    let refused = |expected: &str, got: &str| Err(ApiError::BadRequest(format!("expected {expected}, got '{got}'")));
+    let mut config = None;
+    for (name, value) in parameters {
+        match value {
+            Value::String(base64) if name.starts_with(FILE) => {
+                let Ok(content) = STANDARD.decode(base64) else {
+                    return refused("a file in base64", &name);
+                };
+                files.insert(name, content);
+            }
+            Value::String(text) if name == CONFIG => config = Some(text),
+            _ => return refused("a file and its configuration as parameters of loading, and no other", &name),
+        }
     }
-    Ok(engine.load(model).await?)
+    if let Some(config) = &config
+        && (files.is_empty() || serde_json::from_str::<serde::de::IgnoredAny>(config).is_err())
+    {
+        return refused("JSON, and a file beside it, as the parameter 'config' of loading", config);
+    }
+    let Some((name, content)) = files.pop_first() else { return Ok(state.engine.load(model).await?) };
+    if let Some((other, _)) = files.pop_first() {
+        return refused("one file", &format!("{name}' and '{other}"));
+    }
+    let Some((_version, file)) = name[FILE.len()..].split_once('/').filter(|(_, file)| !file.is_empty()) else {
+        return refused("a version and a name, as in 'file:1/model.json'", &name);
+    };
+    if !state.allow_import {
+        return refused("a server started with --allow-import true for a model that comes by request", &name);
+    }
+    state.engine.import(model, file, content).await?;
+    Ok(())
 }
 
 /// Takes a model out of service and returns when its requests are answered. No model depends on another, so it makes no difference

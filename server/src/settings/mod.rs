@@ -139,6 +139,10 @@ pub struct ServerSettings {
     #[arg(long, env = "EMBERLINE_SHARED_MEMORY", value_name = "BOOL", default_value = "true", action = clap::ArgAction::Set)]
     pub shared_memory: bool,
 
+    /// Whether clients may register models, by a file that comes with the model repository extension's load
+    #[arg(long, env = "EMBERLINE_ALLOW_IMPORT", value_name = "BOOL", default_value = "false", action = clap::ArgAction::Set)]
+    pub allow_import: bool,
+
     /// Longest time for a client to send the head of a request
     #[arg(long, env = "EMBERLINE_HEAD_TIMEOUT", value_name = "TIME", default_value = "5s", value_parser = parse_duration)]
     #[serde(with = "units::duration")]

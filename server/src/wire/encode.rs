@@ -76,7 +76,8 @@ pub fn encode_infer(
 }
 
 /// Appends our own answer to a prediction: `model`, `version` and one object a row with its prediction `id`, its `entity`
-/// (when rows were asked for by entity) and its outputs by name, a single value or a list as their shape says.
+/// (when rows were asked for by entity) and its outputs by name, a single value or a list as their shape says. The outputs may be in
+/// several parts, of as many rows each.
 ///
 /// # Errors
 /// [`WireError::Output`] for an output that JSON cannot carry.
@@ -86,14 +87,15 @@ pub fn encode_predictions(
     model: &str,
     version: u32,
     entities: Option<&[String]>,
-    outputs: &[Tensor],
+    outputs: &[&[Tensor]],
 ) -> Result<()> {
+    let outputs = || outputs.iter().copied().flatten();
     out.extend_from_slice(b"{\"model\":");
     scalar(out, "model", model)?;
     out.extend_from_slice(b",\"version\":");
     scalar(out, "version", &version)?;
     out.extend_from_slice(b",\"predictions\":[");
-    for row in 0..outputs.first().map_or(0, Tensor::rows) {
+    for row in 0..outputs().next().map_or(0, Tensor::rows) {
         if row > 0 {
             out.push(b',');
         }
@@ -103,7 +105,7 @@ pub fn encode_predictions(
             out.extend_from_slice(b",\"entity\":");
             scalar(out, "entity", entity)?;
         }
-        for tensor in outputs {
+        for tensor in outputs() {
             out.push(b',');
             scalar(out, tensor.name(), tensor.name())?;
             out.push(b':');

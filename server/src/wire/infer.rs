@@ -41,6 +41,8 @@ pub struct InferRequest {
     pub outputs: Vec<WantedOutput>,
     /// Whether outputs that do not say otherwise come as raw bytes.
     pub binary: bool,
+    /// Whether the answer shall be explained; from the parameter `explain`.
+    pub explain: bool,
 }
 
 impl InferRequest {
@@ -71,8 +73,9 @@ pub fn decode_infer(body: &[u8], json: Option<usize>, regions: &dyn Regions) -> 
                 request.id = Some(reader.string("a string as 'id'")?.into_owned());
             }
             "parameters" => {
-                let RequestParameters { timeout, priority, binary } = RequestParameters::read(reader)?;
-                (request.timeout, request.priority, request.binary) = (timeout, priority, binary);
+                let RequestParameters { timeout, priority, binary, explain } = RequestParameters::read(reader)?;
+                (request.timeout, request.priority) = (timeout, priority);
+                (request.binary, request.explain) = (binary, explain);
             }
             "inputs" => {
                 inputs = Some(read_inputs(reader, &mut raw)?);

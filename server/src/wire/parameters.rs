@@ -17,6 +17,8 @@ pub(super) struct RequestParameters {
     pub(super) priority: u32,
     /// Whether outputs that do not say otherwise come as raw bytes.
     pub(super) binary: bool,
+    /// Whether the answer shall be explained.
+    pub(super) explain: bool,
 }
 
 /// Parameters of an input.
@@ -53,6 +55,7 @@ impl RequestParameters {
                 "binary_data_output" => {
                     parameters.binary = reader.boolean("true or false as 'binary_data_output'")?;
                 }
+                "explain" => parameters.explain = reader.boolean("true or false as 'explain'")?,
                 _ if is_reserved(key) => return Err(reserved(key)),
                 _ => return Ok(false),
             }

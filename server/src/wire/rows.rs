@@ -12,19 +12,29 @@ use super::{Result, WireError, infer::Seen, reader::Reader};
 /// One row: values by column.
 pub type Row = BTreeMap<String, Value>;
 
-/// Reads `{"rows": [{column: value, …}, …]}`.
+/// Reads `{"rows": [{column: value, …}, …], "explain": true}`; gives the rows, and whether the answer shall be explained.
 ///
 /// # Errors
 /// [`WireError`], saying what was expected where and what came.
-pub fn decode_rows(body: &[u8]) -> Result<Vec<Row>> {
-    only_rows(body, |reader| {
-        let mut rows = Vec::new();
-        reader.array("an array of rows as 'rows'", |reader| {
-            rows.push(read_row(reader)?);
+pub fn decode_rows(body: &[u8]) -> Result<(Vec<Row>, bool)> {
+    let mut explain = false;
+    let rows = rows_and(
+        body,
+        &["rows", "explain"],
+        |reader| {
+            let mut rows = Vec::new();
+            reader.array("an array of rows as 'rows'", |reader| {
+                rows.push(read_row(reader)?);
+                Ok(())
+            })?;
+            Ok(rows)
+        },
+        |reader| {
+            explain = reader.boolean("true or false as 'explain'")?;
             Ok(())
-        })?;
-        Ok(rows)
-    })
+        },
+    )?;
+    Ok((rows, explain))
 }
 
 /// Reads `{"rows": [{"id": "entity", column: value, …}, …]}`.
@@ -32,35 +42,49 @@ pub fn decode_rows(body: &[u8]) -> Result<Vec<Row>> {
 /// # Errors
 /// [`WireError`], saying what was expected where and what came.
 pub fn decode_entity_rows(body: &[u8]) -> Result<Vec<(String, Row)>> {
-    only_rows(body, |reader| {
-        let mut rows: Vec<(String, Row)> = Vec::new();
-        reader.array("an array of rows as 'rows'", |reader| {
-            reader.peek();
-            let offset = reader.offset();
-            let mut row = read_row(reader)?;
-            let wrong = |got: String| WireError::Unexpected {
-                offset,
-                expected: "a row with the entity's id as the string 'id'".to_owned(),
-                got,
-            };
-            match row.remove("id") {
-                Some(Value::Text(id)) => rows.push((id, row)),
-                Some(other) => return Err(wrong(format!("'id' {other}"))),
-                None => return Err(wrong("a row without 'id'".to_owned())),
-            }
-            Ok(())
-        })?;
-        Ok(rows)
-    })
+    rows_and(
+        body,
+        &["rows"],
+        |reader| {
+            let mut rows: Vec<(String, Row)> = Vec::new();
+            reader.array("an array of rows as 'rows'", |reader| {
+                reader.peek();
+                let offset = reader.offset();
+                let mut row = read_row(reader)?;
+                let wrong = |got: String| WireError::Unexpected {
+                    offset,
+                    expected: "a row with the entity's id as the string 'id'".to_owned(),
+                    got,
+                };
+                match row.remove("id") {
+                    Some(Value::Text(id)) => rows.push((id, row)),
+                    Some(other) => return Err(wrong(format!("'id' {other}"))),
+                    None => return Err(wrong("a row without 'id'".to_owned())),
+                }
+                Ok(())
+            })?;
+            Ok(rows)
+        },
+        |reader| reader.skip(),
+    )
 }
 
-fn only_rows<'a, T>(body: &'a [u8], mut read: impl FnMut(&mut Reader<'a>) -> Result<T>) -> Result<T> {
+/// Reads an object of the members `known`: `rows` by `read`, and the other one by `other`.
+fn rows_and<'a, T>(
+    body: &'a [u8],
+    known: &'static [&'static str],
+    mut read: impl FnMut(&mut Reader<'a>) -> Result<T>,
+    mut other: impl FnMut(&mut Reader<'a>) -> Result<()>,
+) -> Result<T> {
     let mut reader = Reader::new(body);
-    let mut seen = Seen::of(&["rows"]);
+    let mut seen = Seen::of(known);
     let mut rows = None;
     reader.object("an object with a member 'rows'", |reader, key| {
-        only_known(reader, &key, &["rows"])?;
+        only_known(reader, &key, known)?;
         seen.once(reader, &key)?;
+        if key != "rows" {
+            return other(reader);
+        }
         rows = Some(read(reader)?);
         Ok(())
     })?;
@@ -103,7 +127,10 @@ mod tests {
 
     #[test]
     fn reads_rows_with_every_kind_of_value() {
-        let rows = decode_rows(br#"{"rows":[{"a":1,"b":2.5,"c":"x","d":null,"e":true,"f":NaN},{}]}"#).unwrap();
+        let body = br#"{"explain":true,"rows":[{"a":1,"b":2.5,"c":"x","d":null,"e":true,"f":NaN},{}]}"#;
+        let (rows, explain) = decode_rows(body).unwrap();
+        assert!(explain);
+        assert!(!decode_rows(br#"{"rows":[]}"#).unwrap().1);
         assert_eq!(rows.len(), 2);
         assert_eq!(rows[0]["a"], Value::Int(1));
         assert_eq!(rows[0]["b"], Value::Float(2.5));
@@ -126,7 +153,7 @@ mod tests {
     fn refuses_what_is_not_rows() {
         let message = |body: &str| decode_rows(body.as_bytes()).unwrap_err().to_string();
         assert_eq!(message("{}"), "request body: expected a member 'rows', got none");
-        assert_eq!(message(r#"{"row":[]}"#), "request body, byte 7: expected a member 'rows', got 'row'");
+        assert_eq!(message(r#"{"row":[]}"#), "request body, byte 7: expected a member 'rows' or 'explain', got 'row'");
         assert_eq!(
             message(r#"{"rows":[{"a":[1]}]}"#),
             "request body, byte 14: expected a number, a string, true, false or null, got an array"

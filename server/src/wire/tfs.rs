@@ -30,6 +30,8 @@ pub struct TfsPredict {
     pub form: TfsForm,
     /// Inputs, in the signature's order.
     pub inputs: Vec<Tensor>,
+    /// Whether the answer shall be explained; from the member `explain`, which is our own.
+    pub explain: bool,
 }
 
 /// The signature that a body of TensorFlow Serving's names, as far as that can be read; for the error of a body that does not fit
@@ -54,14 +56,18 @@ pub fn tfs_signature_name(body: &[u8]) -> Option<String> {
 /// [`WireError`], saying what was expected where and what came.
 pub fn decode_tfs_predict(body: &[u8], signature: &Signature) -> Result<TfsPredict> {
     let mut reader = Reader::new(body);
-    let mut seen = Seen::of(&["signature_name", "instances", "inputs"]);
-    let mut signature_name = None;
+    let mut seen = Seen::of(&["signature_name", "instances", "inputs", "explain"]);
+    let (mut signature_name, mut explain) = (None, false);
     let mut tensors = None;
     reader.object("an object with a member 'instances' or 'inputs'", |reader, key| {
         seen.once(reader, &key)?;
         let form = match key.as_ref() {
             "signature_name" => {
                 signature_name = Some(reader.string("a string as 'signature_name'")?.into_owned());
+                return Ok(());
+            }
+            "explain" => {
+                explain = reader.boolean("true or false as 'explain'")?;
                 return Ok(());
             }
             "instances" => TfsForm::Row,
@@ -85,7 +91,7 @@ pub fn decode_tfs_predict(body: &[u8], signature: &Signature) -> Result<TfsPredi
     reader.end()?;
     let (form, inputs) = tensors
         .ok_or_else(|| WireError::MissingMember { parent: "request body".to_owned(), key: "instances' or 'inputs" })?;
-    Ok(TfsPredict { signature_name, form, inputs })
+    Ok(TfsPredict { signature_name, form, inputs, explain })
 }
 
 fn read_instances(reader: &mut Reader<'_>, signature: &Signature) -> Result<Vec<Tensor>> {

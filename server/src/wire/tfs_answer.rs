@@ -17,15 +17,23 @@ use super::{
 /// Ends the names of outputs whose strings are bytes.
 const BYTES_SUFFIX: &str = "_bytes";
 
-/// Appends the answer to `:predict` in the form of the request.
+/// Appends the answer to `:predict` in the form of the request, and behind it what explains it, if anything does, as `explanations`.
 ///
 /// # Errors
 /// [`WireError::Output`](super::WireError::Output) for an output that this form cannot carry.
-pub fn encode_tfs_predict(out: &mut Vec<u8>, form: TfsForm, outputs: &[Tensor]) -> Result<()> {
-    match form {
-        TfsForm::Row => rows(out, outputs),
-        TfsForm::Columnar => columns(out, outputs),
+pub fn encode_tfs_predict(out: &mut Vec<u8>, form: TfsForm, outputs: &[Tensor], explanation: &[Tensor]) -> Result<()> {
+    let (write, name): (fn(&mut Vec<u8>, &[Tensor]) -> Result<()>, &[u8]) = match form {
+        TfsForm::Row => (rows, b"{\"predictions\":"),
+        TfsForm::Columnar => (columns, b"{\"outputs\":"),
+    };
+    out.extend_from_slice(name);
+    write(out, outputs)?;
+    if !explanation.is_empty() {
+        out.extend_from_slice(b",\"explanations\":");
+        write(out, explanation)?;
     }
+    out.push(b'}');
+    Ok(())
 }
 
 fn rows(out: &mut Vec<u8>, outputs: &[Tensor]) -> Result<()> {
@@ -34,7 +42,7 @@ fn rows(out: &mut Vec<u8>, outputs: &[Tensor]) -> Result<()> {
         let reason = format!("expected {count} rows, as the first output has, got the shape {:?}", other.shape());
         return Err(unwritable(other.name(), reason));
     }
-    out.extend_from_slice(b"{\"predictions\":[");
+    out.push(b'[');
     for row in 0..count {
         if row > 0 {
             out.push(b',');
@@ -45,15 +53,12 @@ fn rows(out: &mut Vec<u8>, outputs: &[Tensor]) -> Result<()> {
         };
         named(out, outputs, one)?;
     }
-    out.extend_from_slice(b"]}");
+    out.push(b']');
     Ok(())
 }
 
 fn columns(out: &mut Vec<u8>, outputs: &[Tensor]) -> Result<()> {
-    out.extend_from_slice(b"{\"outputs\":");
-    named(out, outputs, |out, tensor| nested(out, tensor, tensor.shape(), 0..tensor.len()))?;
-    out.push(b'}');
-    Ok(())
+    named(out, outputs, |out, tensor| nested(out, tensor, tensor.shape(), 0..tensor.len()))
 }
 
 /// The value of the only output, or an object of several.

@@ -10,10 +10,11 @@ use crate::harness::{
     inference::{
         CudaSharedMemoryRegisterRequest, CudaSharedMemoryStatusRequest, CudaSharedMemoryUnregisterRequest, DataType,
         LogSettingsRequest, ModelConfigRequest, ModelRepositoryParameter, RepositoryIndexRequest,
-        RepositoryModelLoadRequest, RepositoryModelUnloadRequest, TraceSettingRequest, model_config::SchedulingChoice,
+        RepositoryModelLoadRequest, RepositoryModelUnloadRequest, TraceSettingRequest,
+        infer_parameter::ParameterChoice as ParameterOfRequest, model_config::SchedulingChoice,
         model_instance_group::Kind, model_repository_parameter::ParameterChoice, trace_setting_request::SettingValue,
     },
-    refusal, sum_of, wait_until,
+    parameter, refusal, sum_of, wait_until,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -33,6 +34,26 @@ async fn the_configuration_is_that_of_triton() {
     assert!(config.response_cache.unwrap().enable);
     let request = ModelConfigRequest { name: "nope".to_owned(), version: String::new() };
     assert_eq!(refusal(client.model_config(request).await), (Code::NotFound, "unknown model 'nope'".to_owned()));
+    api.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_is_explained_when_asked() {
+    let api = Api::sum().await;
+    let mut client = api.client().await;
+    let with = |explain: ParameterOfRequest| {
+        let mut request = sum_of(1.0, 2.0);
+        request.parameters.insert("explain".to_owned(), parameter(explain));
+        request
+    };
+    let answer = client.model_infer(with(ParameterOfRequest::BoolParam(true))).await.unwrap().into_inner();
+    let shown: Vec<_> = answer.outputs.iter().map(|output| (output.name.as_str(), output.shape.as_slice())).collect();
+    let expected: [(&str, &[i64]); 4] =
+        [("y", &[1, 1]), ("twice", &[1, 1]), ("shap_values", &[1, 2]), ("shap_expected", &[1])];
+    assert_eq!(shown, expected);
+    assert_eq!(answer.outputs[2].contents.as_ref().unwrap().fp64_contents, [1.0, 2.0]);
+    let refused = refusal(client.model_infer(with(ParameterOfRequest::Int64Param(1))).await);
+    assert_eq!(refused.0, Code::InvalidArgument, "{}", refused.1);
     api.stop().await;
 }
 
@@ -70,14 +91,38 @@ async fn models_leave_and_come_back() {
     let refused = refusal(client.repository_model_load(load("nope")).await);
     assert_eq!(refused, (Code::NotFound, "unknown model 'nope'".to_owned()));
     for (key, choice) in [
-        ("config", ParameterChoice::StringParam("{}".to_owned())),
+        ("color", ParameterChoice::StringParam("red".to_owned())),
         ("file:1/model.onnx", ParameterChoice::BytesParam(vec![0; 10])),
+        ("file:1/base64.onnx", ParameterChoice::StringParam("AAAA".to_owned())),
     ] {
         let request = RepositoryModelLoadRequest { parameters: parameter(key, choice), ..load("sum") };
         let (code, message) = refusal(client.repository_model_load(request).await);
         assert!(code == Code::InvalidArgument && message.ends_with(&format!("got '{key}'")), "{code} {message}");
     }
     assert_eq!(index("other", true).await.unwrap_err().code(), Code::NotFound);
+    api.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_comes_with_load_becomes_the_next_version() {
+    let flags = ["--allow-import", "true"];
+    let api = Api::sum_with(&FakeSettings::default(), &flags, ServingSettings::default()).await;
+    let mut client = api.client().await;
+    let parameter = |choice| ModelRepositoryParameter { parameter_choice: Some(choice) };
+    let parameters = [
+        ("config", ParameterChoice::StringParam("{}".to_owned())),
+        ("file:1/model.json", ParameterChoice::BytesParam(br#"{"offset":10.0}"#.to_vec())),
+    ];
+    let parameters = parameters.map(|(key, choice)| (key.to_owned(), parameter(choice))).into_iter().collect();
+    let request = RepositoryModelLoadRequest {
+        model_name: "sum".to_owned(),
+        parameters,
+        ..RepositoryModelLoadRequest::default()
+    };
+    client.repository_model_load(request).await.unwrap();
+    let answer = client.model_infer(sum_of(1.0, 2.0)).await.unwrap().into_inner();
+    assert_eq!(answer.model_version, "2");
+    assert_eq!(answer.outputs[0].contents.as_ref().unwrap().fp32_contents, [13.0]);
     api.stop().await;
 }
 

@@ -1,5 +1,6 @@
 //! Triton's extensions of the protocol: repository, configuration, logging and traces.
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use engine::{serve::ServingSettings, testing::FakeSettings};
 use serde_json::{Value, json};
 
@@ -186,4 +187,49 @@ fn requests_are_traced_as_the_settings_say() {
     }
     drop(api);
     assert_eq!(fs_err::read_to_string(directory.path().join("trace.json")).unwrap().lines().count(), 1);
+}
+
+/// As Triton's client sends it.
+fn with_file(name: &str, content: &str) -> String {
+    let content = STANDARD.encode(content);
+    json!({ "parameters": { "config": "{\"backend\":\"fake\"}", name: content } }).to_string()
+}
+
+#[test]
+fn a_file_that_comes_with_load_becomes_the_next_version() {
+    let api = Api::with(&[], &["--allow-import", "true"], ServingSettings::default());
+    let load = |model: &str, body: &str| {
+        let answer = api.post(&format!("/v2/repository/models/{model}/load"), body);
+        (answer.status, answer.body)
+    };
+    let file = |offset: f32| format!(r#"{{"offset":{offset}}}"#);
+    for (number, path) in ["file:1/model.json", "file:1/model.json", "file:7/../../model.json"].into_iter().enumerate()
+    {
+        assert_eq!(load("new", &with_file(path, &file(10.0 * number as f32))), (200, String::new()));
+        let answer = api.post("/v2/models/new/infer", &infer_body(1.0, 2.0)).json();
+        assert_eq!(answer["model_version"], (number + 1).to_string());
+        assert_eq!(answer["outputs"][0]["data"], json!([10.0 * number as f64 + 3.0]));
+    }
+    let versions = api.get("/v1/models/new").json();
+    assert!(versions.to_string().contains(r#""source":"model.json""#), "{versions}");
+
+    let expected = "model.json: expected settings of a fake model, got something else";
+    for (model, body, told) in [
+        ("bad", with_file("file:1/model.json", "{"), expected),
+        ("../bad", with_file("file:1/model.json", &file(0.0)), "model name"),
+        (
+            "bad",
+            with_file("file:model.json", &file(0.0)),
+            "expected a version and a name, as in 'file:1/model.json', got",
+        ),
+        ("bad", r#"{"parameters":{"file:1/m":"!"}}"#.to_owned(), "expected a file in base64, got 'file:1/m'"),
+        ("bad", r#"{"parameters":{"file:1/m":"AA==","file:1/n":"AA=="}}"#.to_owned(), "expected one file, got"),
+        ("bad", r#"{"parameters":{"config":"{","file:1/m":"AA=="}}"#.to_owned(), "expected JSON, and a file beside it"),
+        ("bad", r#"{"parameters":{"color":"red"}}"#.to_owned(), "expected a file and its configuration as parameters"),
+    ] {
+        let model = model.replace('/', "%2F");
+        let (status, answer) = load(&model, &body);
+        assert!(status == 400 && answer.contains(told), "{model} {body}: {status} {answer}");
+    }
+    assert_eq!(api.get("/v2/models/bad").status, 404);
 }

@@ -8,6 +8,7 @@ mod caching;
 mod documents;
 mod encodings;
 mod errors;
+mod explanations;
 mod extensions;
 mod harness;
 mod lifecycle;

@@ -21,7 +21,7 @@ fn signature(inputs: &[(&str, DataType, usize)]) -> Signature {
 /// What the server writes as outputs, as the body of a request.
 fn body(form: TfsForm, tensors: &[Tensor]) -> Vec<u8> {
     let mut answer = Vec::new();
-    encode_tfs_predict(&mut answer, form, tensors).unwrap();
+    encode_tfs_predict(&mut answer, form, tensors, &[]).unwrap();
     let text = String::from_utf8(answer).unwrap();
     text.replacen("{\"predictions\":", "{\"instances\":", 1).replacen("{\"outputs\":", "{\"inputs\":", 1).into_bytes()
 }
@@ -65,7 +65,7 @@ proptest! {
     fn columnar_tensors_read_back(one in tensor("a_bytes"), other in tensor("b_bytes")) {
         for tensors in [vec![one.clone()], vec![one, other]] {
             let read = decode_tfs_predict(&body(TfsForm::Columnar, &tensors), &described(&tensors)).unwrap();
-            prop_assert_eq!(read, TfsPredict { signature_name: None, form: TfsForm::Columnar, inputs: tensors });
+            prop_assert_eq!(read, TfsPredict { signature_name: None, form: TfsForm::Columnar, inputs: tensors, explain: false });
         }
     }
 
@@ -73,7 +73,7 @@ proptest! {
     fn rows_read_back(one in tensor("a_bytes"), other in tensor("b_bytes")) {
         for tensors in [vec![one.clone()], batched(vec![one, other])] {
             let read = decode_tfs_predict(&body(TfsForm::Row, &tensors), &described(&tensors)).unwrap();
-            prop_assert_eq!(read, TfsPredict { signature_name: None, form: TfsForm::Row, inputs: tensors });
+            prop_assert_eq!(read, TfsPredict { signature_name: None, form: TfsForm::Row, inputs: tensors, explain: false });
         }
     }
 
@@ -192,7 +192,7 @@ fn examples_fill_inputs_of_every_datatype() {
             let shown = match read {
                 Ok(tensor) => {
                     let mut shown = Vec::new();
-                    encode_tfs_predict(&mut shown, TfsForm::Columnar, &[tensor]).unwrap();
+                    encode_tfs_predict(&mut shown, TfsForm::Columnar, &[tensor], &[]).unwrap();
                     String::from_utf8(shown).unwrap()
                 }
                 Err(error) => error.to_string(),

@@ -29,7 +29,10 @@ fn predictions() -> [Call; 2] {
         let call = call.query("version", Required::False, "Number of the version.");
         call.query("alias", Required::False, "An alias, in place of a version.")
     };
-    let rows = object([("rows", list(map(any("A value or null."), "Values by column."), "One per prediction."))]);
+    let rows = object([
+        ("rows", list(map(any("A value or null."), "Values by column."), "One per prediction.")),
+        ("explain?", any("Whether each prediction shall have its `shap_values`, one a column, and `shap_expected`.")),
+    ]);
     let entities = get(path, PREDICTIONS, "Predict entities from their feature rows.")
         .query("ids", Required::True, "Entity ids, separated by commas; a comma of an id itself is `%2C`.")
         .query("view", Required::False, "The feature view; the model's name when absent.")

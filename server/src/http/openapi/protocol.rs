@@ -88,7 +88,10 @@ fn infer() -> Call {
         .about(
             "Without a version the alias `champion` answers if it is set, else the highest ready version. The answer's \
             headers are `x-emberline-prediction-id`, which feedback names, `x-emberline-version`, `x-emberline-cache` \
-            (`hit`, `miss` or `off`) and, for a hit, `Age`. The parameter `timeout` is in microseconds. With the header \
+            (`hit`, `miss` or `off`) and, for a hit, `Age`. The parameter `timeout` is in microseconds. With the parameter \
+            `explain` (true or false) the outputs of a tree model are followed by `shap_values`, FP64 `[rows, columns]`, what \
+            each column adds to the row's margin, and `shap_expected`, FP64 `[rows]`, what is expected of it; a model of several \
+            margins has `[rows, margins, columns]` and `[rows, margins]`. With the header \
             `Inference-Header-Content-Length` the body is that many bytes of this JSON with the raw elements of its \
             binary tensors behind, as Triton's binary data extension has it.",
         )

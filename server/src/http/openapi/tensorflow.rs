@@ -58,9 +58,13 @@ fn predict() -> Call {
         ("signature_name?", string("`serving_default` when absent.")),
         ("instances?", list(any(""), "Row by row: values, or objects of values by input. Or `inputs`.")),
         ("inputs?", any("Column by column: values, or an object of values by input.")),
+        ("explain?", any("Whether the answer shall be explained; an extension of ours.")),
     ]);
-    let response =
-        object([("predictions?", list(any(""), "Answers `instances`.")), ("outputs?", any("Answers `inputs`."))]);
+    let response = object([
+        ("predictions?", list(any(""), "Answers `instances`.")),
+        ("outputs?", any("Answers `inputs`.")),
+        ("explanations?", any("`shap_values` and `shap_expected` in the form of the answer, when `explain` was true.")),
+    ]);
     post(
         &[
             "/v1/models/{model}:predict",
