@@ -13,9 +13,9 @@ static MEMORY: PeakAlloc = PeakAlloc;
 /// What became of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// A request, and it means one thing only.
+    /// A request or a model, and it means one thing only.
     Accepted,
-    /// No request.
+    /// None.
     Refused,
 }
 
@@ -37,7 +37,7 @@ pub fn check(target: &Target, input: &[u8]) -> Result<Verdict, String> {
             ));
         }
         match accepted {
-            Some(accepted) => accepted.prove().map(|()| Verdict::Accepted),
+            Some(proof) => proof().map(|()| Verdict::Accepted),
             None => Ok(Verdict::Refused),
         }
     }))

@@ -1,11 +1,18 @@
-//! The decoders that face the network.
+//! What reads bytes of others: the decoders that face the network, and the readers of model files.
 
 use std::sync::LazyLock;
 
 use contract::{DataType, Signature};
 use server::fuzzing::{self, Accepted};
+use trees::import::Format;
 
-use crate::seeds;
+use crate::{
+    seeds, trees as forests,
+    words::{CATBOOST_WORDS, GRPC_WORDS, JSON_WORDS, LENGTHS, LIGHTGBM_WORDS, NUMBERS, TFS_WORDS, XGBOOST_WORDS},
+};
+
+/// What an accepted input has to prove.
+pub(crate) type Proof = Box<dyn FnOnce() -> Result<(), String>>;
 
 /// A decoder under test.
 #[derive(Clone, Copy, Debug)]
@@ -13,12 +20,26 @@ pub struct Target {
     /// Name on the command line, and of its folder of inputs.
     pub name: &'static str,
     /// Reads an input; none when it is refused.
-    pub(crate) decode: fn(&[u8]) -> Option<Accepted>,
+    pub(crate) decode: fn(&[u8]) -> Option<Proof>,
     pub(crate) memory: Memory,
     /// Inputs to start from, for the corpus.
     pub(crate) seeds: fn() -> Vec<Vec<u8>>,
+    pub(crate) origin: Origin,
     /// Words of the format, to put into inputs.
     pub(crate) words: &'static [&'static [u8]],
+    /// Inputs are not longer than this, but for one that repeats a part of itself.
+    pub(crate) longest: usize,
+    /// Inputs that a test gives it: about a second of them.
+    pub inputs: usize,
+}
+
+/// Where the inputs to start from come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// They are made here, and kept in the corpus.
+    Written,
+    /// They are another crate's golden files.
+    Golden,
 }
 
 /// Most memory that a decoder may take, in bytes.
@@ -31,167 +52,153 @@ pub(crate) struct Memory {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 15] = [
     Target {
         name: "http_json",
-        decode: |body| fuzzing::http_infer(body, None),
+        decode: |body| proof(fuzzing::http_infer(body, None)),
         memory: LISTS,
         seeds: seeds::json_requests,
+        origin: Origin::Written,
         words: &JSON_WORDS,
+        longest: 4096,
+        inputs: 50_000,
     },
     Target {
         name: "http_binary",
-        decode: http_binary,
+        decode: |input| proof(http_binary(input)),
         memory: LISTS,
         seeds: seeds::binary_requests,
+        origin: Origin::Written,
         words: &JSON_WORDS,
+        longest: 4096,
+        inputs: 50_000,
     },
     Target {
         name: "raw_tensor",
-        decode: raw_tensor,
+        decode: |input| proof(raw_tensor(input)),
         memory: Memory { per_byte: 16, at_all: 1 << 14 },
         seeds: seeds::raw_tensors,
+        origin: Origin::Written,
         words: &LENGTHS,
+        longest: 4096,
+        inputs: 50_000,
     },
     Target {
         name: "grpc_infer",
-        decode: fuzzing::grpc_infer,
+        decode: |input| proof(fuzzing::grpc_infer(input)),
         memory: MESSAGES,
         seeds: seeds::grpc_requests,
+        origin: Origin::Written,
         words: &GRPC_WORDS,
+        longest: 4096,
+        inputs: 50_000,
     },
     Target {
         name: "tfs_predict",
-        decode: |input| of_signature(input, fuzzing::tfs_predict),
+        decode: |input| proof(of_signature(input, fuzzing::tfs_predict)),
         memory: LISTS,
         seeds: seeds::tfs_requests,
+        origin: Origin::Written,
         words: &TFS_WORDS,
+        longest: 4096,
+        inputs: 50_000,
     },
     Target {
         name: "tfs_examples",
-        decode: |input| of_signature(input, fuzzing::tfs_examples),
+        decode: |input| proof(of_signature(input, fuzzing::tfs_examples)),
         memory: Memory { at_all: LISTS.at_all + 4 * fuzzing::MOST_REPEATED, ..LISTS },
         seeds: seeds::tfs_examples,
+        origin: Origin::Written,
         words: &TFS_WORDS,
+        longest: 4096,
+        inputs: 50_000,
     },
     Target {
         name: "grpc_tfs_predict",
-        decode: fuzzing::grpc_tfs_predict,
+        decode: |input| proof(fuzzing::grpc_tfs_predict(input)),
         memory: Memory { at_all: MESSAGES.at_all + 4 * fuzzing::MOST_REPEATED, ..MESSAGES },
         seeds: seeds::grpc_tfs_requests,
+        origin: Origin::Written,
         words: &GRPC_WORDS,
+        longest: 4096,
+        inputs: 50_000,
     },
     Target {
         name: "grpc_tfs_examples",
-        decode: |input| of_signature(input, fuzzing::grpc_tfs_examples),
+        decode: |input| proof(of_signature(input, fuzzing::grpc_tfs_examples)),
         memory: Memory { at_all: MESSAGES.at_all + 4 * fuzzing::MOST_REPEATED, ..MESSAGES },
         seeds: seeds::grpc_tfs_examples,
+        origin: Origin::Written,
         words: &GRPC_WORDS,
+        longest: 4096,
+        inputs: 50_000,
     },
+    tree_file(
+        "trees_xgboost_json",
+        |file| forests::read(Format::XgboostJson, file),
+        &XGBOOST_WORDS,
+        || forests::golden("xgboost", "json"),
+    ),
+    tree_file(
+        "trees_xgboost_ubj",
+        |file| forests::read(Format::XgboostUbj, file),
+        &XGBOOST_WORDS,
+        || forests::golden("xgboost", "ubj"),
+    ),
+    tree_file(
+        "trees_lightgbm",
+        |file| forests::read(Format::Lightgbm, file),
+        &LIGHTGBM_WORDS,
+        || forests::golden("lightgbm", "txt"),
+    ),
+    tree_file(
+        "trees_catboost",
+        |file| forests::read(Format::Catboost, file),
+        &CATBOOST_WORDS,
+        || forests::golden("catboost", "json"),
+    ),
+    tree_file("trees_onnx", |file| forests::read(Format::Onnx, file), &NUMBERS, || forests::golden("onnx", "onnx")),
+    tree_file(
+        "trees_treelite",
+        |file| forests::read(Format::Treelite, file),
+        &NUMBERS,
+        || forests::golden("treelite", "tl"),
+    ),
+    tree_file("trees_saved", forests::read_saved, &NUMBERS, forests::saved),
 ];
+
+/// A reader of model files.
+const fn tree_file(
+    name: &'static str,
+    decode: fn(&[u8]) -> Option<Proof>,
+    words: &'static [&'static [u8]],
+    seeds: fn() -> Vec<Vec<u8>>,
+) -> Target {
+    Target {
+        name,
+        decode,
+        memory: FILES,
+        seeds,
+        origin: Origin::Golden,
+        words,
+        longest: forests::LONGEST,
+        inputs: 2000,
+    }
+}
+
+/// Two bytes of JSON are a number, which is sixteen and more where it is kept to be looked at again, twice as much while its
+/// list grows; a tree of one leaf is some fifty bytes in every format, and a few hundred in ours.
+const FILES: Memory = Memory { per_byte: 128, at_all: 1 << 16 };
+
+fn proof(accepted: Option<Accepted>) -> Option<Proof> {
+    accepted.map(|accepted| Box::new(move || accepted.prove()) as Proof)
+}
 
 /// Dear are lists of short texts: `"",` is three bytes, its place eight, and twice as much and half of that again while a list
 /// grows and is moved.
 const LISTS: Memory = Memory { per_byte: 32, at_all: 1 << 14 };
 /// Two bytes are an empty input, and room is made for all inputs before the first is found wrong. Their number is bounded.
 const MESSAGES: Memory = Memory { per_byte: 96, at_all: 1 << 14 };
-
-const JSON_WORDS: [&[u8]; 46] = [
-    b"{",
-    b"}",
-    b"[",
-    b"]",
-    b",",
-    b":",
-    b"\"",
-    b"null",
-    b"true",
-    b"false",
-    b"NaN",
-    b"-Infinity",
-    b"Infinity",
-    b"-0.0",
-    b"1e400",
-    b"1e-400",
-    b"9007199254740993",
-    b"18446744073709551616",
-    b"-9223372036854775809",
-    b"340282366920938463463374607431768211456",
-    b"0.1",
-    b"00",
-    b"1.",
-    b"\\u0000",
-    b"\\ud83d",
-    b"\\ude00",
-    b"\xff",
-    b"\"id\":\"\"",
-    b"\"name\":\"x\"",
-    b"\"datatype\":\"FP32\"",
-    b"\"datatype\":\"BYTES\"",
-    b"\"datatype\":\"BOOL\"",
-    b"\"datatype\":\"INT64\"",
-    b"\"datatype\":\"FP16\"",
-    b"\"shape\":[1]",
-    b"\"shape\":[]",
-    b"\"shape\":[0,18446744073709551615]",
-    b"\"data\":[]",
-    b"\"data\":[[1]]",
-    b"\"inputs\":[]",
-    b"\"outputs\":[{\"name\":\"y\"}]",
-    b"\"parameters\":{\"timeout\":1}",
-    b"\"parameters\":{\"binary_data_size\":4}",
-    b"{\"name\":\"\",\"datatype\":\"BOOL\",\"shape\":[0],\"data\":[]},",
-    b"[[[[[[[[",
-    b"\"\",",
-];
-
-/// Lengths of strings, and the ends of what they can be.
-const LENGTHS: [&[u8]; 5] =
-    [b"\x00\x00\x00\x00", b"\x01\x00\x00\x00", b"\x04\x00\x00\x00abcd", b"\xff\xff\xff\xff", b"\x00\x00\x00\x80"];
-
-const GRPC_WORDS: [&[u8]; 16] = [
-    b"\x0a",
-    b"\x12",
-    b"\x1a",
-    b"\x22",
-    b"\x2a",
-    b"\x32",
-    b"\x3a",
-    b"\x04FP32",
-    b"\x05BYTES",
-    b"\x04BOOL",
-    b"\x04FP16",
-    b"\x2a\x00",
-    b"\x3a\x00",
-    b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01",
-    b"\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01",
-    b"\x22\x0d\x0a\x07timeout\x12\x02\x10\x01",
-];
-
-const TFS_WORDS: [&[u8]; 22] = [
-    b"{",
-    b"}",
-    b"[",
-    b"]",
-    b",",
-    b":",
-    b"null",
-    b"true",
-    b"NaN",
-    b"-Infinity",
-    b"0.5",
-    b"1e400",
-    b"18446744073709551616",
-    b"{\"b64\":\"\"}",
-    b"{\"b64\":\"/w==\"}",
-    b"\"instances\":[",
-    b"\"inputs\":{",
-    b"\"signature_name\":\"\"",
-    b"\"x\":",
-    b"\"context\":{",
-    b"\"examples\":[",
-    b"\"\",",
-];
 
 /// The first two bytes are the length of the JSON, the lower one first.
 fn http_binary(input: &[u8]) -> Option<Accepted> {

@@ -3,9 +3,6 @@
 
 use fuzz::{Mutator, TARGETS, Target, Verdict, check, read_corpus};
 
-/// Inputs a target is given: about a second of them.
-const INPUTS: usize = 50_000;
-
 fn holds(target: &Target, input: &[u8]) -> Verdict {
     check(target, input)
         .unwrap_or_else(|reason| panic!("{}: {reason}, for {:?}", target.name, input.escape_ascii().to_string()))
@@ -30,14 +27,14 @@ fn mutations() {
     for target in &TARGETS {
         let mut mutator = Mutator::new(target, read_corpus(target).unwrap(), 0);
         let mut accepted = 0;
-        for _ in 0..INPUTS {
+        for _ in 0..target.inputs {
             let input = mutator.next_input();
             let verdict = holds(target, &input);
             accepted += usize::from(verdict == Verdict::Accepted);
             mutator.learn(input, verdict);
         }
         // Inputs that are all refused would test the first lines of a decoder alone.
-        assert!(accepted > INPUTS / 200, "{}: {accepted} of {INPUTS} are accepted", target.name);
-        assert!(accepted < INPUTS * 19 / 20, "{}: {accepted} of {INPUTS} are accepted", target.name);
+        assert!(accepted > target.inputs / 200, "{}: {accepted} of {} are accepted", target.name, target.inputs);
+        assert!(accepted < target.inputs * 19 / 20, "{}: {accepted} of {} are accepted", target.name, target.inputs);
     }
 }
