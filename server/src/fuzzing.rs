@@ -129,7 +129,8 @@ pub fn grpc_request(inputs: &[Tensor], raw: bool) -> Result<Option<Vec<u8>>, Str
 /// The body of TensorFlow Serving's `:predict` for a model of this signature; none when it is refused.
 #[must_use]
 pub fn tfs_predict(body: &[u8], signature: &Signature) -> Option<Accepted> {
-    let wire::TfsPredict { signature_name: _, form, inputs } = wire::decode_tfs_predict(body, signature).ok()?;
+    let wire::TfsPredict { signature_name: _, form, inputs, explain: _ } =
+        wire::decode_tfs_predict(body, signature).ok()?;
     let signature = signature.clone();
     Some(Accepted::new(move || {
         // Which inputs must be there is the model's affair; one alone goes out without its name, which only a model of one takes.
