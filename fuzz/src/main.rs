@@ -67,6 +67,7 @@ fn run(target: &Target, time: Duration, seed: u64) -> Result<()> {
             }
             Err(reason) => {
                 let path = corpus_folder(target).join(format!("found_{seed}_{inputs}"));
+                fs_err::create_dir_all(corpus_folder(target)).context("the input that broke the target is lost")?;
                 fs_err::write(&path, &input).context("the input that broke the target is lost")?;
                 bail!("{}: {reason}; the input is kept as {}", target.name, path.display());
             }

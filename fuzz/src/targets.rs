@@ -187,8 +187,10 @@ const fn tree_file(
 }
 
 /// Two bytes of JSON are a number, which is sixteen and more where it is kept to be looked at again, twice as much while its
-/// list grows; a tree of one leaf is some fifty bytes in every format, and a few hundred in ours.
-const FILES: Memory = Memory { per_byte: 128, at_all: 1 << 16 };
+/// list grows; a tree of one leaf is some fifty bytes in every format, and a few hundred in ours. A set of categories takes a bit
+/// for each code up to its greatest: a few bytes of a file may ask for a mebibyte of bits, and readers give no more than that to
+/// small files.
+const FILES: Memory = Memory { per_byte: 128, at_all: 1 << 21 };
 
 fn proof(accepted: Option<Accepted>) -> Option<Proof> {
     accepted.map(|accepted| Box::new(move || accepted.prove()) as Proof)
