@@ -128,12 +128,11 @@ impl Feedback {
         let tallies = self.inner.tallies.load();
         let known = find(&tallies, model, version);
         let made;
-        let tally = match known {
-            Some(tally) => tally,
-            None => {
-                made = self.tally(model, version, task)?;
-                &made
-            }
+        let tally = if let Some(tally) = known {
+            tally
+        } else {
+            made = self.tally(model, version, task)?;
+            &made
         };
         let (columns, scores) = tally.scorer().columns(score).map_err(|reason| {
             Error::Internal(format!("output '{}' of model '{model}' version {version} {reason}", score.name()))

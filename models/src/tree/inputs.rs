@@ -155,7 +155,6 @@ trait Number: AnyBitPattern + NoUninit {
 }
 
 /// The values of a request's only tensor, when it has one number for each column and none is missing but by NaN.
-
 fn plain<'a, T: contract::Element + 'a>(inputs: &Inputs, features: &'a Tensor) -> Option<&'a [T]> {
     let numbers = inputs.readers.iter().all(|reader| matches!(reader, Reader::Number));
     let rows = matches!(features.shape(), [rows, width] if *rows > 0 && *width == inputs.columns.len());

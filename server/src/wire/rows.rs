@@ -65,7 +65,7 @@ pub fn decode_entity_rows(body: &[u8]) -> Result<Vec<(String, Row)>> {
             })?;
             Ok(rows)
         },
-        |reader| reader.skip(),
+        Reader::skip,
     )
 }
 

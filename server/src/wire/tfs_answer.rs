@@ -22,11 +22,14 @@ const BYTES_SUFFIX: &str = "_bytes";
 /// # Errors
 /// [`WireError::Output`](super::WireError::Output) for an output that this form cannot carry.
 pub fn encode_tfs_predict(out: &mut Vec<u8>, form: TfsForm, outputs: &[Tensor], explanation: &[Tensor]) -> Result<()> {
-    let (write, name): (fn(&mut Vec<u8>, &[Tensor]) -> Result<()>, &[u8]) = match form {
-        TfsForm::Row => (rows, b"{\"predictions\":"),
-        TfsForm::Columnar => (columns, b"{\"outputs\":"),
+    let write = |out: &mut Vec<u8>, tensors| match form {
+        TfsForm::Row => rows(out, tensors),
+        TfsForm::Columnar => columns(out, tensors),
     };
-    out.extend_from_slice(name);
+    out.extend_from_slice(match form {
+        TfsForm::Row => b"{\"predictions\":".as_slice(),
+        TfsForm::Columnar => b"{\"outputs\":",
+    });
     write(out, outputs)?;
     if !explanation.is_empty() {
         out.extend_from_slice(b",\"explanations\":");

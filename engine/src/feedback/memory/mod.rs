@@ -98,14 +98,15 @@ impl Memory {
             });
             let named = entities.clone();
             let number = number as u32;
-            let block = match (prediction_rows, columns.kept, rows.get(columns.first), &entities) {
-                (1, 1, Some(score), None) => Block::one(id.clone(), *score),
-                _ => {
-                    let (rows, scores) = (row_count as u8, kept.copied().collect());
-                    let (id, tally, forgotten, labelled) = (id.clone(), 0, 0, 0);
-                    let many = Many { id, tally, number, prediction_rows, rows, forgotten, labelled, scores, entities };
-                    Block::Many(Box::new(many))
-                }
+            let block = if let (1, 1, Some(score), None) =
+                (prediction_rows, columns.kept, rows.get(columns.first), &entities)
+            {
+                Block::one(id.clone(), *score)
+            } else {
+                let (rows, scores) = (row_count as u8, kept.copied().collect());
+                let (id, tally, forgotten, labelled) = (id.clone(), 0, 0, 0);
+                let many = Many { id, tally, number, prediction_rows, rows, forgotten, labelled, scores, entities };
+                Block::Many(Box::new(many))
             };
             let key = self.key(&id, number);
             let shard = self.shard_of(key);

@@ -32,16 +32,14 @@ mod search;
 mod tune;
 mod walk;
 
-use std::{
-    cell::RefCell,
-    sync::{Mutex, PoisonError},
-};
+use std::cell::RefCell;
 
 pub use codes::Value;
 use engine::{BLOCKS, Engine};
 pub use engine::{Scratch, Way};
 pub use machine::Instructions;
 use masks::LANES;
+use parking_lot::Mutex;
 pub use tune::{Choice, Plan};
 
 use crate::{Ensemble, Error, Result, ensemble::Precision};
@@ -180,7 +178,7 @@ impl Predictor {
         let work = || {
             let mut scratch = SCRATCH.take();
             loop {
-                let piece = pieces.lock().unwrap_or_else(PoisonError::into_inner).next();
+                let piece = pieces.lock().next();
                 let Some((rows, out)) = piece else { break };
                 self.answer(way, rows, &mut scratch, out);
             }

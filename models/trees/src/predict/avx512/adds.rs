@@ -50,7 +50,7 @@ macro_rules! adds {
                 let leaves = $index(leaves);
                 // A permutation picks from two registers by the lower bits, and the next bits pick among permutations.
                 let pair = |pair: usize| $permute(table[2 * pair], leaves, table[2 * pair + 1]);
-                let either = |bit: usize, off, on| $blend($bit(leaves, $all(bit as _)), off, on);
+                let either = |bit, off, on| $blend($bit(leaves, $all(bit)), off, on);
                 let quad = |quad: usize| either(2 * $lanes, pair(2 * quad), pair(2 * quad + 1));
                 let picked = match REGISTERS {
                     2 => pair(0),
