@@ -60,7 +60,7 @@ fn an_identity_answers_with_its_inputs() {
     let spec = emberline.write("echo.json", &spec.to_string());
     emberline.ok(&["import", &spec, "--format", "identity", "--name", "echo"]);
     let complaint = emberline.fails(1, &["import", &spec, "--format", "identity", "--name", "echo", "--input", "x"]);
-    assert!(complaint.contains("got --input or --output"), "{complaint}");
+    assert!(complaint.contains("got --input, --output or --task"), "{complaint}");
 
     let server = emberline.serve(&[]);
     let metadata = server.get("/v2/models/echo").json();
