@@ -44,7 +44,8 @@ pub struct Rules {
     /// Features are rounded to this precision before they meet a threshold. With [`Precision::F32`] every threshold is an
     /// f32, held as f64.
     pub compare: Precision,
-    /// Leaf values are added, and margins linked, in this precision. With [`Precision::F32`] every leaf value is an f32.
+    /// Leaf values are added, and margins linked, in this precision. With [`Precision::F32`] every leaf value is an f32, and so is
+    /// what the sums begin with.
     pub sum: Precision,
     /// How a number becomes a category code.
     pub category: CategoryRule,
@@ -130,11 +131,11 @@ impl Output {
 pub enum Aggregate {
     /// Added, in the order of the trees.
     Sum,
-    /// Added, what the sums began with included, then divided by these, by margin.
+    /// Added, what the sums began with included, then divided by these, by margin: finite numbers other than 0.
     Mean(Vec<f64>),
-    /// The least.
+    /// The least; there is at least one tree.
     Min,
-    /// The greatest.
+    /// The greatest; there is at least one tree.
     Max,
 }
 
@@ -166,30 +167,60 @@ pub struct Origin {
     pub parameters: BTreeMap<String, String>,
 }
 
-impl Ensemble {
-    /// Checks what the docs of the fields promise, so that no walk over it can fail.
-    ///
-    /// # Errors
-    /// [`Error::Content`], naming the tree.
-    pub fn check(&self) -> Result<()> {
-        let Self { columns, features, rules: _, trees, output, origin: _ } = self;
-        if let Some(place) = features.iter().position(|feature| feature.column as usize >= columns.len()) {
-            let expected = format!("a column below {} for feature {place}", columns.len());
-            return Err(Error::content(expected, features[place].column));
-        }
-        let width = output.width;
+impl Precision {
+    /// Whether a number is one of this precision.
+    fn holds(self, x: f64) -> bool {
+        x.is_nan() || self.round(x) == x
+    }
+}
+
+impl Output {
+    fn check(&self, rules: Rules, trees: usize) -> Result<()> {
+        let Self { width, aggregate, start, scale: _, bias, link: _, task: _, classes } = self;
+        let width = *width;
         if width == 0 {
             return Err(Error::content("at least one output", 0));
         }
-        let mut counts = vec![("starts", output.start.len()), ("biases", output.bias.len())];
-        if let Aggregate::Mean(divisors) = &output.aggregate {
-            counts.push(("divisors", divisors.len()));
+        let mut counts = vec![("starts", start.len()), ("biases", bias.len())];
+        match aggregate {
+            Aggregate::Sum => {}
+            Aggregate::Mean(divisors) => {
+                counts.push(("divisors", divisors.len()));
+                if let Some(divisor) = divisors.iter().find(|divisor| !divisor.is_finite() || **divisor == 0.0) {
+                    return Err(Error::content("a finite number other than 0 as divisor of a mean", divisor));
+                }
+            }
+            Aggregate::Min | Aggregate::Max if trees == 0 => {
+                return Err(Error::content("at least one tree to take the least or the greatest of", 0));
+            }
+            Aggregate::Min | Aggregate::Max => {}
         }
         if let Some((what, got)) = counts.iter().find(|(_, got)| *got != width) {
             return Err(Error::content(format!("{width} {what}"), got));
         }
+        if let Some(start) = start.iter().find(|start| !rules.sum.holds(**start)) {
+            return Err(Error::content("an f32 to begin sums of f32 with", start));
+        }
+        // One margin is the probability of the second of two.
+        let fits = classes.is_empty() || classes.len() == width || (width == 1 && classes.len() == 2);
+        if fits { Ok(()) } else { Err(Error::content(format!("class labels for {width} outputs"), classes.len())) }
+    }
+}
+
+impl Ensemble {
+    /// Checks what the docs of the fields promise, so that no walk over it can fail.
+    ///
+    /// # Errors
+    /// [`Error::Content`], naming the tree, and the split by its place in [`Tree::nodes`].
+    pub fn check(&self) -> Result<()> {
+        let Self { columns, features, rules, trees, output, origin: _ } = self;
+        if let Some(place) = features.iter().position(|feature| feature.column as usize >= columns.len()) {
+            let expected = format!("a column below {} for feature {place}", columns.len());
+            return Err(Error::content(expected, features[place].column));
+        }
+        output.check(*rules, trees.len())?;
         for (index, tree) in trees.iter().enumerate() {
-            tree.check(features.len(), width).map_err(|error| error.at(format!("tree {index}")))?;
+            tree.check(features.len(), output.width, *rules).map_err(|error| error.at(format!("tree {index}")))?;
         }
         Ok(())
     }

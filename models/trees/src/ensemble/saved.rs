@@ -27,7 +27,7 @@ impl Ensemble {
 
     /// Reads an ensemble in the project's own form.
     ///
-    /// Takes memory in proportion to the bytes that are there (at most some thirty times as much), whatever lengths
+    /// Takes memory in proportion to the bytes that are there (at most some two hundred times as much), whatever lengths
     /// they declare.
     ///
     /// # Errors

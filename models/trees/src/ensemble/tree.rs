@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::CategoryRule;
+use super::{CategoryRule, Rules};
 use crate::{Error, Result};
 
 /// A binary decision tree.
@@ -214,7 +214,7 @@ impl Tree {
     }
 
     /// Checks what the docs of the fields promise.
-    pub(super) fn check(&self, features: usize, width: usize) -> Result<()> {
+    pub(super) fn check(&self, features: usize, width: usize, rules: Rules) -> Result<()> {
         let nodes = self.nodes.len();
         // Places at which a subtree must begin, innermost last: the right children of the splits we are in.
         let mut ends: Vec<usize> = Vec::new();
@@ -222,7 +222,8 @@ impl Tree {
         for (index, node) in self.nodes.iter().enumerate() {
             match node {
                 Node::Split(split) => {
-                    self.check_split(split, features)?;
+                    self.check_split(split, features, rules)
+                        .map_err(|error| error.at(format!("node {index} in pre-order")))?;
                     let right = split.right as usize;
                     let outer = ends.last().copied().unwrap_or(nodes);
                     if right < index + 2 || right >= outer {
@@ -252,10 +253,10 @@ impl Tree {
             let expected = format!("codes below {} in category set {set}", CategoryRule::CODES);
             return Err(Error::content(expected, "larger ones"));
         }
-        self.check_leaves(leaves as usize, features, width)
+        self.check_leaves(leaves as usize, features, width, rules)
     }
 
-    fn check_split(&self, split: &Split, features: usize) -> Result<()> {
+    fn check_split(&self, split: &Split, features: usize, rules: Rules) -> Result<()> {
         let Split { feature, test, missing: _, right: _ } = split;
         if *feature as usize >= features {
             return Err(Error::content(format!("a feature below {features}"), feature));
@@ -264,6 +265,11 @@ impl Tree {
             Test::Below(threshold) | Test::AtMost(threshold) | Test::Equal(threshold) if threshold.is_nan() => {
                 Err(Error::content("a number as threshold", "NaN"))
             }
+            Test::Below(threshold) | Test::AtMost(threshold) | Test::Equal(threshold)
+                if !rules.compare.holds(*threshold) =>
+            {
+                Err(Error::content("an f32 as threshold of what is compared in f32", threshold))
+            }
             Test::In(set) if *set as usize >= self.sets.len() => {
                 Err(Error::content(format!("a category set below {}", self.sets.len()), set))
             }
@@ -271,7 +277,7 @@ impl Tree {
         }
     }
 
-    fn check_leaves(&self, leaves: usize, features: usize, width: usize) -> Result<()> {
+    fn check_leaves(&self, leaves: usize, features: usize, width: usize, rules: Rules) -> Result<()> {
         let (values, each) = match &self.leaves {
             Leaves::Scalar { output, values } => {
                 if *output as usize >= width {
@@ -290,6 +296,9 @@ impl Tree {
             if got != expected {
                 return Err(Error::content(format!("{expected} {what}"), got));
             }
+        }
+        if let Some((place, value)) = values.iter().enumerate().find(|(_, value)| !rules.sum.holds(**value)) {
+            return Err(Error::content(format!("an f32 in leaf {}, which is added in f32", place / each), value));
         }
         if !self.linear.is_empty() && each != 1 {
             return Err(Error::content("one number a leaf in a linear tree", each));

@@ -277,20 +277,11 @@ impl Bytes {
     }
 
     /// An array of the model's floating-point type.
-    fn floats(&mut self, field: &str, numbers: &[f64]) -> Result<()> {
+    fn floats(&mut self, numbers: &[f64]) {
         match self.float {
             Precision::F64 => self.array(numbers.iter().map(|number| number.to_le_bytes())),
-            Precision::F32 => {
-                let is_f32 = |number: &f64| number.is_nan() || f64::from(*number as f32) == *number;
-                if let Some(number) = numbers.iter().find(|number| !is_f32(number)) {
-                    return Err(Error::content(
-                        format!("an f32 as `{field}` of an ensemble that computes in f32"),
-                        number,
-                    ));
-                }
-                self.array(numbers.iter().map(|number| (*number as f32).to_le_bytes()));
-            }
+            // Thresholds and leaves of an ensemble that passed its check are f32 then.
+            Precision::F32 => self.array(numbers.iter().map(|number| (*number as f32).to_le_bytes())),
         }
-        Ok(())
     }
 }

@@ -36,6 +36,15 @@ pub fn read(bytes: &[u8]) -> Result<Ensemble> {
     Format::detect(bytes).ok_or_else(|| Error::content(known, "something else"))?.read(bytes)
 }
 
+/// Columns, or outputs, that a file of so many bytes may declare without showing them: names and kinds are made of their number
+/// alone, at some hundred bytes each. A real model of many columns that few trees ask (hashed words: 2^20) has the bytes.
+pub(crate) const fn unseen(bytes: usize) -> usize {
+    /// 7 MB, whatever the file.
+    const ANYWAY: usize = 1 << 16;
+    let most = bytes.saturating_mul(4);
+    if most < ANYWAY { ANYWAY } else { most }
+}
+
 impl Format {
     /// All of them.
     pub const ALL: [Self; 6] =

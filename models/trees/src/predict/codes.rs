@@ -10,7 +10,10 @@
 //! equality) becomes a code of its own: 0 where it holds and 1 where it does not. So in the end there is one question:
 //! **left when `byte[code] ≤ cut`**.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use super::search::{Machine, Search};
 use crate::{
@@ -62,7 +65,8 @@ struct Membership {
 #[derive(Clone, Debug)]
 enum Member {
     Equal(f64),
-    In(CategorySet),
+    /// Shared: many features may ask for one large set.
+    In(Arc<CategorySet>),
 }
 
 /// f64 in its total order, for keys.
@@ -91,10 +95,37 @@ struct Asked {
     tests: BTreeMap<(u32, u8, TestKey), usize>,
 }
 
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum TestKey {
     Equal(Ordered),
-    In(Vec<u32>),
+    /// The set of this number in [`Sets`].
+    In(usize),
+}
+
+/// The category sets of all trees, each once: a set may be large and asked for by many splits, which then compare numbers.
+struct Sets {
+    all: Vec<Arc<CategorySet>>,
+    /// By tree, the numbers of its sets.
+    of_trees: Vec<Vec<usize>>,
+}
+
+impl Sets {
+    /// The set that no code is in.
+    const EMPTY: usize = 0;
+
+    fn new(ensemble: &Ensemble) -> Self {
+        let empty = CategorySet::default();
+        let mut all = vec![&empty];
+        let mut known: HashMap<&CategorySet, usize> = HashMap::from([(&empty, Self::EMPTY)]);
+        let mut number = |set| {
+            *known.entry(set).or_insert_with(|| {
+                all.push(set);
+                all.len() - 1
+            })
+        };
+        let of_trees = ensemble.trees.iter().map(|tree| tree.sets.iter().map(&mut number).collect()).collect();
+        Self { all: all.into_iter().map(|set| Arc::new(set.clone())).collect(), of_trees }
+    }
 }
 
 impl Codes {
@@ -109,20 +140,21 @@ impl Codes {
             };
             tree.nodes.iter().filter_map(split).collect()
         };
+        let sets = Sets::new(ensemble);
         let mut asked = Asked::default();
-        for tree in &ensemble.trees {
+        for (tree, sets) in ensemble.trees.iter().zip(&sets.of_trees) {
             for split in splits(tree) {
-                asked.add(&split, &tree.sets, rules.compare);
+                asked.add(&split, sets, rules.compare);
             }
         }
-        let codes = Self::numbered(&mut asked);
+        let codes = Self::numbered(&mut asked, &sets);
         if codes.count > usize::from(u16::MAX) {
             return None;
         }
         let firsts: BTreeMap<(u32, u8), &Rank> =
             codes.ranks.iter().map(|rank| ((rank.feature as u32, rank.missing as u8), rank)).collect();
         let first_test = codes.count - codes.tests.len();
-        let question = |split: &Split, sets: &[CategorySet]| {
+        let question = |split: &Split, sets: &[usize]| {
             let place = (split.feature, split.missing as u8);
             if let Some(cut) = inclusive(split.test, rules.compare) {
                 let rank = firsts.get(&place)?;
@@ -134,14 +166,14 @@ impl Codes {
             let code = u16::try_from(first_test + asked.tests.get(&key)?).ok()?;
             Some(Question { code, cut: 0 })
         };
-        let questions = ensemble.trees.iter().map(|tree| {
-            splits(tree).iter().map(|split| question(split, &tree.sets)).collect::<Option<Vec<Question>>>()
+        let questions = ensemble.trees.iter().zip(&sets.of_trees).map(|(tree, sets)| {
+            splits(tree).iter().map(|split| question(split, sets)).collect::<Option<Vec<Question>>>()
         });
         let questions = questions.collect::<Option<Vec<_>>>()?;
         Some((codes, questions))
     }
 
-    fn numbered(asked: &mut Asked) -> Self {
+    fn numbered(asked: &mut Asked, sets: &Sets) -> Self {
         let mut codes = Self::default();
         for ((feature, missing), cuts) in &asked.cuts {
             let cuts: Vec<f64> = cuts.iter().map(|cut| cut.0).collect();
@@ -162,7 +194,7 @@ impl Codes {
             *number = place;
             let member = match key {
                 TestKey::Equal(value) => Member::Equal(value.0),
-                TestKey::In(words) => Member::In(CategorySet { words: words.clone() }),
+                TestKey::In(set) => Member::In(Arc::clone(&sets.all[*set])),
             };
             let (feature, missing) = (*feature as usize, MISSING[usize::from(*missing)]);
             codes.tests.push(Membership { feature, missing, member });
@@ -207,7 +239,7 @@ impl Codes {
 const MISSING: [Missing; 5] = [Missing::Left, Missing::Right, Missing::AsZero, Missing::ZeroLeft, Missing::ZeroRight];
 
 impl Asked {
-    fn add(&mut self, split: &Split, sets: &[CategorySet], precision: Precision) {
+    fn add(&mut self, split: &Split, sets: &[usize], precision: Precision) {
         let place = (split.feature, split.missing as u8);
         if let Some(cut) = inclusive(split.test, precision) {
             self.cuts.entry(place).or_default().insert(Ordered(cut));
@@ -230,12 +262,13 @@ fn inclusive(test: Test, precision: Precision) -> Option<f64> {
     }
 }
 
-fn key(test: Test, sets: &[CategorySet]) -> Option<TestKey> {
+/// `sets` are the numbers of the tree's sets.
+fn key(test: Test, sets: &[usize]) -> Option<TestKey> {
     match test {
         Test::Equal(value) => Some(TestKey::Equal(Ordered(value))),
-        Test::In(set) => sets.get(set as usize).map(|set| TestKey::In(set.words.clone())),
+        Test::In(set) => sets.get(set as usize).copied().map(TestKey::In),
         // Holds for nothing, as no code is in an empty set.
-        Test::Below(f64::NEG_INFINITY) => Some(TestKey::In(Vec::new())),
+        Test::Below(f64::NEG_INFINITY) => Some(TestKey::In(Sets::EMPTY)),
         Test::Below(_) | Test::AtMost(_) => None,
     }
 }

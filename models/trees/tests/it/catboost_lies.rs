@@ -24,7 +24,7 @@ const LIES: [(&str, &str, &str, &str); 24] = [
         "rmse",
         "/oblivious_trees/1/splits/0/float_feature_index",
         "5",
-        "expected in tree 1, the index of one of `float_features`, got 5",
+        "expected in tree 1, in split 0, the index of one of `float_features`, got 5",
     ),
     (
         "rmse",
@@ -36,7 +36,7 @@ const LIES: [(&str, &str, &str, &str); 24] = [
         "rmse",
         "/oblivious_trees/1/splits/0/border",
         "null",
-        "expected in tree 1, `float_feature_index` and `border` in a split, got none",
+        "expected in tree 1, in split 0, `float_feature_index` and `border` in a split, got none",
     ),
     (
         "rmse",
@@ -60,7 +60,7 @@ const LIES: [(&str, &str, &str, &str); 24] = [
         "rmse",
         "/oblivious_trees/1/splits/0/split_type",
         r#""OneHotFeature""#,
-        "expected in tree 1, `cat_feature_index` and `value` in a split, got none",
+        "expected in tree 1, in split 0, `cat_feature_index` and `value` in a split, got none",
     ),
     (
         "rmse",

@@ -9,6 +9,7 @@
 
 mod catboost;
 mod catboost_lies;
+mod check;
 mod checkpoint;
 mod golden;
 mod lightgbm;

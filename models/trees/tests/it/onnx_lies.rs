@@ -194,8 +194,8 @@ fn lies_about_nodes_are_refused_by_name() {
         m.more = ints("nodes_missing_value_tracks_true", &[1]);
     });
     refused_at_node("`nodes_modes` BRANCH_… or LEAF, got BRANCH", |m| m.modes[0] = "BRANCH".to_owned());
-    refused_at_node("in tree 0, `nodes_featureids` below 2, got 2", |m| m.features[0] = 2);
-    refused_at_node("in tree 0, `nodes_featureids` below 2, got -1", |m| m.features[2] = -1);
+    refused_at_node("in tree 0, in node 0, `nodes_featureids` below 2, got 2", |m| m.features[0] = 2);
+    refused_at_node("in tree 0, in node 2, `nodes_featureids` below 2, got -1", |m| m.features[2] = -1);
     refused_at_node("in tree 0, a node of the same tree in `nodes_truenodeids` of node 0, got 9", |m| m.yes[0] = 9);
     refused_at_node("in tree 0, a node of the same tree in `nodes_falsenodeids` of node 2, got -4", |m| m.no[2] = -4);
     refused_at_node("in tree 0, a tree, got a way from node 0 back to itself", |m| m.yes[2] = 0);
@@ -203,7 +203,7 @@ fn lies_about_nodes_are_refused_by_name() {
     refused_at_node("a way from the root of tree 0 to node 3, got none", |m| m.yes[2] = 1);
     refused_at_node("each node once, got node 3 of tree 0 twice", |m| m.ids[4] = 3);
     refused_at_node("the nodes of tree 0 together, got nodes of another between them", |m| m.trees[2] = 1);
-    refused("in tree 0, a number as threshold, got NaN", |m| m.values[0] = f32::NAN);
+    refused("in tree 0, in node 0 in pre-order, a number as threshold, got NaN", |m| m.values[0] = f32::NAN);
     refused_at_node("each attribute once, got n_targets twice", |m| m.more = int("n_targets", 1));
     refused_at_node("attribute `base_values` of type 6 (Floats), got type 2", |m| m.more = int("base_values", 1));
     refused_at_node("at most 64 attributes, got 80", |m| {

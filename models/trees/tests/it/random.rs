@@ -107,6 +107,11 @@ pub(crate) fn ensemble(shape: &Shape) -> Ensemble {
         2 | 3 => Aggregate::Mean(vec![f64::from(shape.trees.max(1) as f32); shape.width]),
         _ => Aggregate::Sum,
     };
+    let trees = match output.aggregate {
+        // Of no trees there is no least one.
+        Aggregate::Min | Aggregate::Max => shape.trees.max(1),
+        Aggregate::Sum | Aggregate::Mean(_) => shape.trees,
+    };
     let rules = Rules {
         compare: shape.compare,
         sum: shape.sum,
@@ -116,7 +121,7 @@ pub(crate) fn ensemble(shape: &Shape) -> Ensemble {
         columns: (0..shape.features).map(column).collect(),
         features: (0..shape.features as u32).map(Feature::column).collect(),
         rules,
-        trees: (0..shape.trees).map(|_| tree(shape, &mut draw)).collect(),
+        trees: (0..trees).map(|_| tree(shape, &mut draw)).collect(),
         output,
         origin: Origin::default(),
     }

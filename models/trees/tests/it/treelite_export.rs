@@ -225,6 +225,10 @@ fn refusals_name_what_they_refuse() {
         "an ensemble that compares in f64 and sums in f32 is not supported; keep the file that it was read from",
         |e| {
             e.rules.sum = Precision::F32;
+            for tree in &mut e.trees {
+                let (Leaves::Scalar { values, .. } | Leaves::Vector(values)) = &mut tree.leaves;
+                values.iter_mut().for_each(|value| *value = Precision::F32.round(*value));
+            }
         },
     );
     let zero = "in tree 0, a split that sends zero left with what is missing (node 0) is not supported; train with \
@@ -252,7 +256,10 @@ fn refusals_name_what_they_refuse() {
     let mut unsound = expressible(&small(Precision::F32, Precision::F32));
     root(&mut unsound).test = Test::Below(0.1);
     let error = write(&unsound).unwrap_err().to_string();
-    assert_eq!(error, "expected in tree 0, an f32 as `threshold` of an ensemble that computes in f32, got 0.1");
+    assert_eq!(
+        error,
+        "expected in tree 0, in node 0 in pre-order, an f32 as threshold of what is compared in f32, got 0.1"
+    );
 }
 
 #[test]

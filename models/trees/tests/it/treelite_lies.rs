@@ -52,7 +52,7 @@ fn lies_about_the_model_are_refused_by_name() {
         c.class_id.clear();
     });
     refused("expected a count in `num_feature`, got -1", |c| c.num_feature = -1);
-    refused("expected a `num_feature` of at most 262144 in a file of 647 bytes, got 2147483647", |c| {
+    refused("expected at most 65536 as `num_feature` in a file of 647 bytes, got 2147483647", |c| {
         c.num_feature = i32::MAX;
     });
     refused("expected 0 to 4 as `task_type`, got 5", |c| c.task = 5);
@@ -132,8 +132,8 @@ fn lies_about_a_tree_are_refused_by_name() {
     refused("5 entries of `threshold`, got 4", |t| t.threshold.truncate(4));
     refused("a tree, in which one way leads to each node, got two ways to node 0", |t| t.left[1] = 0);
     refused("a tree, in which one way leads to each node, got two ways to node 3", |t| t.right[0] = 3);
-    refused("a node below 5, got node 9", |t| t.right[0] = 9);
-    refused("in node 0, a child of 0 or more in `cright`, got -3", |t| t.right[0] = -3);
+    refused("in node 0, a node below 5 in `cright`, got 9", |t| t.right[0] = 9);
+    refused("in node 0, a node below 5 in `cright`, got -3", |t| t.right[0] = -3);
     refused(
         "in node 0, `node_type` 1 or 2 for a node with children, and 0 for a leaf, got 1 with the left child -2",
         |t| {
@@ -149,9 +149,9 @@ fn lies_about_a_tree_are_refused_by_name() {
     refused("in node 3, no `cright` where there is no `cleft`, got node 4", |t| t.right[3] = 4);
     refused("in node 1, no categorical node by `has_categorical_split`, got one", |t| t.has_categories = 0);
     refused("in node 0, 1 (==) to 5 (>=) in `cmp`, got 0", |t| t.operator[0] = 0);
-    refused("a number as threshold, got NaN", |t| t.threshold[0] = f64::NAN);
-    refused("a feature below 2, got 2", |t| t.split_index[0] = 2);
-    refused("in node 0, a feature of 0 or more in `split_index`, got -1", |t| t.split_index[0] = -1);
+    refused("in node 0, a number as `threshold`, got NaN", |t| t.threshold[0] = f64::NAN);
+    refused("in node 0, a feature below 2 in `split_index`, got 2", |t| t.split_index[0] = 2);
+    refused("in node 0, a feature below 2 in `split_index`, got -1", |t| t.split_index[0] = -1);
     refused("in node 1, 0 or 1 as entry 1 of `default_left`, got 7", |t| t.default_left[1] = 7);
     refused("in node 1, 0 or 1 as entry 1 of `category_list_right_child`, got 2", |t| t.list_right[1] = 2);
     refused("in node 1, a range of the 2 entries of `category_list`, got 0..3", |t| t.lists[1] = 0..3);

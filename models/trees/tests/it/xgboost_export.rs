@@ -163,7 +163,7 @@ fn what_xgboost_cannot_say_is_refused_by_name() {
         ("a step between column 0 and the trees", |e| e.features[0].steps.push(Step::Impute(1.0))),
         ("the least of the trees", |e| e.output.aggregate = Aggregate::Min),
         ("the greatest of the trees", |e| e.output.aggregate = Aggregate::Max),
-        ("leaves by inf", |e| e.output.aggregate = Aggregate::Mean(vec![0.0])),
+        ("leaves by inf", |e| e.output.aggregate = Aggregate::Mean(vec![f64::from_bits(1)])),
         ("a sum that starts at NaN", |e| e.output.bias = vec![f64::NAN]),
         ("the link Softplus", |e| e.output.link = Link::Softplus),
         ("the link Isolation", |e| e.output.link = Link::Isolation { ratio: 1.0 }),
@@ -179,8 +179,10 @@ fn what_xgboost_cannot_say_is_refused_by_name() {
             e.trees[0].sets.push([3].into_iter().collect());
             test(e, Test::In(0), Missing::Right);
         }),
-        ("a leaf of 1e39, which is beyond f32", |e| match &mut e.trees[0].leaves {
-            Leaves::Scalar { values, .. } | Leaves::Vector(values) => values[0] = 1e39,
+        ("a leaf of 1e39, which is beyond f32", |e| {
+            e.rules.sum = Precision::F64;
+            let (Leaves::Scalar { values, .. } | Leaves::Vector(values)) = &mut e.trees[0].leaves;
+            values[0] = 1e39;
         }),
         ("a category name beyond ASCII", |e| {
             e.columns[0].kind = ColumnKind::Category(Categories::Strings(vec!["é".to_owned()]));

@@ -70,15 +70,19 @@ fn lies_about_the_model_are_refused_by_name() {
     refused(
         &format!("{parameters}/num_feature"),
         json!("1000000000"),
-        &format!("expected at most 1048576 as `num_feature` in a file of {} bytes, got 1000000000", size() + 9),
+        &format!("expected at most 65536 as `num_feature` in a file of {} bytes, got 1000000000", size() + 9),
     );
     refused(
         &format!("{parameters}/num_class"),
         json!(1_000_000_000),
-        &format!("expected at most 1048576 as `num_class` in a file of {} bytes, got 1000000000", size() + 7),
+        &format!("expected at most 65536 as `num_class` in a file of {} bytes, got 1000000000", size() + 7),
     );
     refused(&format!("{parameters}/num_target"), json!("-1"), "expected a whole number as `num_target`, got -1");
-    refused(&format!("{parameters}/num_feature"), json!("1"), "expected in tree 0, a feature below 1, got 1");
+    refused(
+        &format!("{parameters}/num_feature"),
+        json!("1"),
+        "expected in tree 0, a feature below 1 in `split_indices` of node 1, got 1",
+    );
     refused(&format!("{parameters}/base_score"), json!("[1,2]"), "expected 1 or 1 numbers as `base_score`, got [1,2]");
     refused(&format!("{parameters}/base_score"), json!("five"), "expected 1 or 1 numbers as `base_score`, got five");
     refused(
@@ -124,16 +128,20 @@ fn lies_about_a_tree_are_refused_by_name() {
         json!([1, 0, -1, -1, -1]),
         "expected in tree 0, a tree, in which one way leads to each node, got two ways to node 0",
     );
-    tree("left_children", json!([9, 3, -1, -1, -1]), "expected in tree 0, a node below 5, got node 9");
+    tree(
+        "left_children",
+        json!([9, 3, -1, -1, -1]),
+        "expected in tree 0, a node below 5 in `left_children` of node 0, got 9",
+    );
     tree(
         "left_children",
         json!([-2, 3, -1, -1, -1]),
-        "expected in tree 0, a node in `left_children` of node 0, got -2",
+        "expected in tree 0, a node below 5 in `left_children` of node 0, got -2",
     );
     tree(
         "right_children",
         json!([-1, 4, -1, -1, -1]),
-        "expected in tree 0, a node in `right_children` of node 0, got -1",
+        "expected in tree 0, a node below 5 in `right_children` of node 0, got -1",
     );
     tree(
         "right_children",
@@ -147,8 +155,16 @@ fn lies_about_a_tree_are_refused_by_name() {
         "expected in tree 0, 5 nodes in `num_nodes`, as in `left_children`, got 6",
     );
     tree("sum_hessian", json!([1]), "expected in tree 0, 5 nodes in `sum_hessian`, as in `left_children`, got 1");
-    tree("split_indices", json!([-1, 1, 0, 0, 0]), "expected in tree 0, a feature at node 0, got -1");
-    tree("split_indices", json!([2, 1, 0, 0, 0]), "expected in tree 0, a feature below 2, got 2");
+    tree(
+        "split_indices",
+        json!([-1, 1, 0, 0, 0]),
+        "expected in tree 0, a feature below 2 in `split_indices` of node 0, got -1",
+    );
+    tree(
+        "split_indices",
+        json!([2, 1, 0, 0, 0]),
+        "expected in tree 0, a feature below 2 in `split_indices` of node 0, got 2",
+    );
     tree("tree_param/size_leaf_vector", json!("3"), "expected in tree 0, 1 as `size_leaf_vector`, got 3");
     tree(
         "categories_sizes",

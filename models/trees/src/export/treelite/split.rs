@@ -74,12 +74,12 @@ impl Writer<'_> {
         file.array(entries.iter().map(|entry| entry.right.to_le_bytes()));
         file.array(entries.iter().map(|entry| entry.feature.to_le_bytes()));
         file.array(entries.iter().map(|entry| [u8::from(entry.default_left)]));
-        file.floats("leaf_value", &entries.iter().map(|entry| entry.leaf).collect::<Vec<_>>())?;
-        file.floats("threshold", &entries.iter().map(|entry| entry.threshold).collect::<Vec<_>>())?;
+        file.floats(&entries.iter().map(|entry| entry.leaf).collect::<Vec<_>>());
+        file.floats(&entries.iter().map(|entry| entry.threshold).collect::<Vec<_>>());
         file.array(entries.iter().map(|entry| entry.operator.to_le_bytes()));
         // category_list_right_child: our sets name what goes left.
         file.array(entries.iter().map(|_| [0]));
-        file.floats("leaf_vector", &vectors)?;
+        file.floats(&vectors);
         file.array(entries.iter().map(|entry| entry.vector[0].to_le_bytes()));
         file.array(entries.iter().map(|entry| entry.vector[1].to_le_bytes()));
         file.array(categories.iter().map(|code| code.to_le_bytes()));

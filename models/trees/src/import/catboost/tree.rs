@@ -32,7 +32,8 @@ pub(super) fn oblivious(tree: &Oblivious, columns: &Columns, dimensions: usize) 
             format!("train with a depth of at most {DEPTH}"),
         ));
     }
-    let questions = splits.iter().map(|split| columns.question(split)).collect::<Result<Vec<_>>>()?;
+    let question = |(index, split)| columns.question(split).map_err(|error| error.at(format!("split {index}")));
+    let questions = splits.iter().enumerate().map(question).collect::<Result<Vec<_>>>()?;
     let leaves = 1_usize << questions.len();
     let weights = leaf_weights.as_deref().filter(|weights| !weights.is_empty());
     let counts = [

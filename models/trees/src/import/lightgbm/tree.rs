@@ -41,8 +41,12 @@ pub(super) fn tree(fields: &Fields<'_>, features: usize, output: u32) -> Result<
         left: fields.numbers("left_child", count)?,
         right: fields.numbers("right_child", count)?,
     };
-    if let Some(feature) = splits.feature.iter().find(|feature| **feature as usize >= features) {
-        return Err(Error::content(format!("a column below {features} as `split_feature`"), feature));
+    let beyond = |feature: &u32| *feature as usize >= features;
+    if let Some((split, feature)) = splits.feature.iter().enumerate().find(|(_, feature)| beyond(feature)) {
+        return Err(Error::content(format!("a column below {features} as `split_feature` of split {split}"), feature));
+    }
+    if let Some(split) = splits.threshold.iter().position(|threshold| threshold.is_nan()) {
+        return Err(Error::content(format!("a number as `threshold` of split {split}"), "NaN"));
     }
     let sets = sets(fields)?;
     let places = count + leaves;
@@ -91,7 +95,9 @@ impl Splits {
                 usize::try_from(child).ok().filter(|split| *split < splits)
             };
             found.ok_or_else(|| {
-                Error::content(format!("one of {splits} splits or of {} leaves as `{key}`", splits + 1), child)
+                let expected =
+                    format!("one of {splits} splits or of {} leaves as `{key}` of split {place}", splits + 1);
+                Error::content(expected, child)
             })
         };
         Ok(Linked::Split { left: child(*left, "left_child")?, right: child(*right, "right_child")? })

@@ -15,7 +15,7 @@ pub(super) struct Budget {
 impl Budget {
     /// For a file of this many bytes.
     pub(super) fn for_file(bytes: usize) -> Self {
-        let all = bytes.saturating_mul(16).saturating_add(1 << 20);
+        let all = bytes.saturating_mul(16).saturating_add(1 << 18);
         Self { all, left: Cell::new(all) }
     }
 

@@ -185,7 +185,10 @@ impl<'a> Nodes<'a> {
             })
         };
         Ok(Place::Branch {
-            feature: self.features.at(self.asked[place])?,
+            feature: self
+                .features
+                .at(self.asked[place])
+                .map_err(|error| error.at(format!("node {}", self.ids[place])))?,
             question,
             track: self.track.get(place) == Some(&1),
             yes: child("nodes_truenodeids", self.yes[place])?,

@@ -168,7 +168,7 @@ impl<'a> Nodes<'a> {
             Err(Error::content(format!("`{name}` below {below} at node {place}"), number))
         };
         Ok(Place::Branch {
-            feature: self.features.at(self.asked[place])?,
+            feature: self.features.at(self.asked[place]).map_err(|error| error.at(format!("node {place}")))?,
             question,
             track: self.track.get(place) == Some(&1),
             yes: child("nodes_truenodeids", self.yes[place], self.yes_leaf[place])?,

@@ -6,7 +6,7 @@ use super::{
     bytes::{Array, Cursor},
     layout::Layout,
 };
-use crate::{Error, Result, ensemble::Precision};
+use crate::{Error, Result, ensemble::Precision, import::unseen};
 
 /// What stands before the trees, as the file has it.
 pub(super) struct Header<'a> {
@@ -53,15 +53,6 @@ impl TaskType {
     }
 }
 
-/// So many columns need no bytes of their own to be believed (30 MB of names and kinds); see [`column_limit`].
-const COLUMNS: usize = 1 << 18;
-
-/// Columns that a file of so many bytes may declare. A checkpoint has a number of columns and no names, so that nothing
-/// else in it bounds the memory that they take.
-fn column_limit(bytes: usize) -> usize {
-    COLUMNS.max(bytes / 16)
-}
-
 impl<'a> Header<'a> {
     pub(super) fn read(cursor: &mut Cursor<'a>) -> Result<Self> {
         let size = cursor.left();
@@ -69,11 +60,9 @@ impl<'a> Header<'a> {
         let precision = precision(cursor)?;
         let trees = count("num_tree", cursor.scalar::<u64>("num_tree")?)?;
         let features = count("num_feature", cursor.scalar::<i32>("num_feature")?)?;
-        if features > column_limit(size) {
-            return Err(Error::content(
-                format!("a `num_feature` of at most {} in a file of {size} bytes", column_limit(size)),
-                features,
-            ));
+        let most = unseen(size);
+        if features > most {
+            return Err(Error::content(format!("at most {most} as `num_feature` in a file of {size} bytes"), features));
         }
         let task = task_type(cursor.scalar("task_type")?)?;
         let average = cursor.flag("average_tree_output")?;

@@ -65,7 +65,7 @@ pub fn read(bytes: &[u8]) -> Result<Ensemble> {
     for index in 0..header.trees {
         let reach = layout.leaf(header.target_id.at(index)?, header.class_id.at(index)?);
         let tree = reach.and_then(|reach| {
-            let tree = tree::read(&mut cursor, header.precision, layout, reach, &mut budget)?;
+            let tree = tree::read(&mut cursor, &header, reach, &mut budget)?;
             for output in layout.places(reach).into_iter().flatten() {
                 votes[output] += 1;
             }

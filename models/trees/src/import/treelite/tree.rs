@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use super::{
     bytes::{Array, Cursor, Floats},
+    header::Header,
     layout::{Layout, Reach},
 };
 use crate::{
@@ -49,6 +50,8 @@ const CODES: u32 = 1 << 24;
 /// A tree's arrays, by node.
 struct Nodes<'a> {
     count: usize,
+    /// Features of the model.
+    features: usize,
     has_categories: bool,
     node_type: Array<'a, i8>,
     left: Array<'a, i32>,
@@ -74,7 +77,7 @@ struct Nodes<'a> {
 }
 
 impl<'a> Nodes<'a> {
-    fn read(cursor: &mut Cursor<'a>, precision: Precision) -> Result<Self> {
+    fn read(cursor: &mut Cursor<'a>, precision: Precision, features: usize) -> Result<Self> {
         let declared = cursor.scalar::<i32>("num_nodes")?;
         let count = usize::try_from(declared).unwrap_or(0);
         if count == 0 {
@@ -82,6 +85,7 @@ impl<'a> Nodes<'a> {
         }
         let nodes = Self {
             count,
+            features,
             has_categories: cursor.flag("has_categorical_split")?,
             node_type: cursor.array("node_type")?.counted(count)?,
             left: cursor.array("cleft")?.counted(count)?,
@@ -127,14 +131,19 @@ impl<'a> Nodes<'a> {
                 ));
             }
         };
-        let child = |id: i32| usize::try_from(id).map_err(|_| Error::content("a child of 0 or more in `cright`", id));
-        Ok(Some(Question { kind, left: child(left)?, right: child(right)? }))
+        let child = |field: &str, id: i32| {
+            let found = usize::try_from(id).ok().filter(|child| *child < self.count);
+            found.ok_or_else(|| Error::content(format!("a node below {} in `{field}`", self.count), id))
+        };
+        Ok(Some(Question { kind, left: child("cleft", left)?, right: child("cright", right)? }))
     }
 
     fn numerical(&self, place: usize) -> Result<Kind> {
         let threshold = self.threshold.at(place)?;
-        // x > t and x ≥ t are what x ≤ t and x < t are not: NaN is asked for beforehand, and check() refuses it as
-        // threshold.
+        if threshold.is_nan() {
+            return Err(Error::content("a number as `threshold`", "NaN"));
+        }
+        // x > t and x ≥ t are what x ≤ t and x < t are not: NaN is asked for beforehand.
         let (test, turned) = match self.operator.at(place)? {
             1 => (Test::Equal(threshold), false),
             2 => (Test::Below(threshold), false),
@@ -203,14 +212,9 @@ impl Question {
 }
 
 /// Reads one tree, which adds to `reach`.
-pub(super) fn read(
-    cursor: &mut Cursor<'_>,
-    precision: Precision,
-    layout: &Layout,
-    reach: Reach,
-    budget: &mut Budget,
-) -> Result<Tree> {
-    let nodes = Nodes::read(cursor, precision)?;
+pub(super) fn read(cursor: &mut Cursor<'_>, header: &Header<'_>, reach: Reach, budget: &mut Budget) -> Result<Tree> {
+    let layout = &header.layout;
+    let nodes = Nodes::read(cursor, header.precision, header.features)?;
     let order = pre_order(nodes.count, 0, |place| {
         let question = nodes.question(place).map_err(|error| at_node(place, error))?;
         Ok(question.map_or(Linked::Leaf, |question| question.linked()))
@@ -249,7 +253,9 @@ fn split(
     budget: &mut Budget,
 ) -> Result<Split> {
     let index = nodes.split_index.at(place)?;
-    let feature = u32::try_from(index).map_err(|_| Error::content("a feature of 0 or more in `split_index`", index))?;
+    let feature = u32::try_from(index).ok().filter(|feature| (*feature as usize) < nodes.features);
+    let feature =
+        feature.ok_or_else(|| Error::content(format!("a feature below {} in `split_index`", nodes.features), index))?;
     let test = match question.kind {
         Kind::Numerical { test, turned: _ } => test,
         Kind::Categorical { list_right: _ } => Test::In(sets.of(place, tree, budget)?),

@@ -28,12 +28,8 @@ use trees::{Budget, Place};
 use crate::{
     Ensemble, Error, Result,
     ensemble::{CategoryRule, Feature, Origin, Output, Precision, Rules, Task},
-    import::Format,
+    import::{Format, unseen},
 };
-
-/// Features or outputs that a file may declare and not show: names, and a margin for each, are allocated on its word
-/// alone.
-const UNSEEN: usize = 1 << 20;
 
 /// Reads a model in JSON.
 ///
@@ -113,7 +109,7 @@ fn assemble(file: File, bytes: usize, format: Format) -> Result<Ensemble> {
     let mut trees = Vec::with_capacity(count);
     for (index, (file, output)) in files.into_iter().zip(tree_info).enumerate() {
         let weight = weights.as_ref().and_then(|weights| weights.get(index)).copied();
-        let place = Place { width, output, weight };
+        let place = Place { features, width, output, weight };
         trees.push(trees::convert(&file, &place, &mut budget).map_err(|error| in_tree(index, error))?);
     }
     let columns = categories::columns(
@@ -228,7 +224,7 @@ fn number(parameters: &Parameters, name: &str, absent: Option<usize>) -> Result<
 /// A number of things for which memory is taken before any of them is seen.
 fn sized(parameters: &Parameters, name: &str, absent: Option<usize>, bytes: usize) -> Result<usize> {
     let number = number(parameters, name, absent)?;
-    let most = bytes.max(UNSEEN);
+    let most = unseen(bytes);
     if number > most {
         return Err(Error::content(format!("at most {most} as `{name}` in a file of {bytes} bytes"), number));
     }

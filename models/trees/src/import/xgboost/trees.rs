@@ -11,6 +11,8 @@ use crate::{
 
 /// What a tree has to fit.
 pub(super) struct Place {
+    /// Features of the model.
+    pub(super) features: usize,
     /// Outputs of the model.
     pub(super) width: usize,
     /// The tree's entry in `tree_info`.
@@ -20,12 +22,12 @@ pub(super) struct Place {
 }
 
 /// Words that category sets may take, in all. A single code can ask for 2^24 bits, so the file's size has to say how
-/// many there may be: what a file of real splits takes is far below 64 times its own size.
+/// many there may be: what a file of real splits takes is far below 64 times its own size, and a MiB needs no size.
 pub(super) struct Budget(usize);
 
 impl Budget {
     pub(super) fn new(bytes: usize) -> Self {
-        Self(bytes.saturating_mul(16).saturating_add(1 << 20))
+        Self(bytes.saturating_mul(16).saturating_add(1 << 18))
     }
 
     fn take(&mut self, words: usize) -> Result<()> {
@@ -39,7 +41,7 @@ impl Budget {
     }
 }
 
-pub(super) fn convert(file: &TreeFile, place: &Place, budget: &mut Budget) -> Result<Tree> {
+pub(super) fn convert(file: &TreeFile, fits: &Place, budget: &mut Budget) -> Result<Tree> {
     let TreeFile {
         tree_param,
         left_children,
@@ -83,8 +85,8 @@ pub(super) fn convert(file: &TreeFile, place: &Place, budget: &mut Budget) -> Re
             return Ok(Linked::Leaf);
         }
         let child = |field: &str, child: i32| {
-            let expected = || Error::content(format!("a node in `{field}` of node {place}"), child);
-            usize::try_from(child).map_err(|_| expected())
+            let found = usize::try_from(child).ok().filter(|child| *child < count);
+            found.ok_or_else(|| Error::content(format!("a node below {count} in `{field}` of node {place}"), child))
         };
         let left = child("left_children", left_children[place])?;
         let right = child("right_children", right_children[place])?;
@@ -93,9 +95,11 @@ pub(super) fn convert(file: &TreeFile, place: &Place, budget: &mut Budget) -> Re
     })?;
 
     let split = |place: usize, right: u32| {
-        let feature = split_indices[place];
-        let feature =
-            u32::try_from(feature).map_err(|_| Error::content(format!("a feature at node {place}"), feature))?;
+        let index = split_indices[place];
+        let feature = u32::try_from(index).ok().filter(|feature| (*feature as usize) < fits.features);
+        let feature = feature.ok_or_else(|| {
+            Error::content(format!("a feature below {} in `split_indices` of node {place}", fits.features), index)
+        })?;
         let Flag(default_left) = default_left[place];
         let (test, missing_left) = if by_category(place) {
             let set = set_of[place].ok_or_else(|| Error::content(format!("categories of node {place}"), "none"))?;
@@ -126,7 +130,7 @@ pub(super) fn convert(file: &TreeFile, place: &Place, budget: &mut Budget) -> Re
     } else {
         order.iter().map(|(place, _)| f64::from(sum_hessian[*place].0)).collect()
     };
-    Ok(Tree { nodes, leaves: leaf_values(file, place, leaf_places)?, sets, covers, linear: Vec::new() })
+    Ok(Tree { nodes, leaves: leaf_values(file, fits, leaf_places)?, sets, covers, linear: Vec::new() })
 }
 
 /// What leaves add, from their places in the file.

@@ -181,7 +181,11 @@ fn sklearn_tree(x: &Value) -> Tree {
     let node = |i: usize| Foreign {
         split: (left[i] >= 0).then(|| {
             let missing = if missing_left[i] == 1 { Missing::Left } else { Missing::Right };
-            (left[i] as usize, right[i] as usize, feature[i] as u32, Test::AtMost(threshold[i]), missing)
+            // What is compared is an f32: it is at most the threshold when it is at most the greatest f32 that is.
+            let near = threshold[i] as f32;
+            let threshold = if f64::from(near) > threshold[i] { near.next_down() } else { near };
+            let test = Test::AtMost(f64::from(threshold));
+            (left[i] as usize, right[i] as usize, feature[i] as u32, test, missing)
         }),
         value: value[i].clone(),
         cover: cover[i],

@@ -59,7 +59,7 @@ fn numbers_that_cannot_be_explained_are_content_errors() {
         assert_eq!(refused, format!("expected in tree 1, finite leaf values, got {value}"));
     }
     let refused = refusal(|model| model.output.aggregate = Aggregate::Mean(vec![0.0]));
-    assert!(refused.contains("divisors other than 0"), "{refused}");
+    assert!(refused.contains("a finite number other than 0 as divisor of a mean"), "{refused}");
     // And what the ensemble's own check finds, so that no walk can fail.
     let refused = refusal(|model| model.trees[1].nodes.truncate(1));
     assert!(refused.contains("tree 1"), "{refused}");
