@@ -1,6 +1,9 @@
 //! What must hold.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::{Duration, Instant},
+};
 
 use peak_alloc::PeakAlloc;
 
@@ -9,6 +12,10 @@ use crate::Target;
 /// Counts what is allocated.
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
+
+/// Longest time for an input, with its proof. Some milliseconds are usual, so that only what grows faster than its input takes it,
+/// however busy the machine.
+const LONGEST_TIME: Duration = Duration::from_secs(5);
 
 /// What became of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +31,8 @@ pub enum Verdict {
 /// # Errors
 /// What does not hold, in a sentence.
 pub fn check(target: &Target, input: &[u8]) -> Result<Verdict, String> {
-    catch_unwind(AssertUnwindSafe(|| {
+    let started = Instant::now();
+    let verdict = catch_unwind(AssertUnwindSafe(|| {
         let before = MEMORY.current_usage();
         MEMORY.reset_peak_usage();
         let accepted = (target.decode)(input);
@@ -41,5 +49,10 @@ pub fn check(target: &Target, input: &[u8]) -> Result<Verdict, String> {
             None => Ok(Verdict::Refused),
         }
     }))
-    .unwrap_or_else(|_panic| Err("it panicked".to_owned()))
+    .unwrap_or_else(|_panic| Err("it panicked".to_owned()))?;
+    let taken = started.elapsed();
+    if taken > LONGEST_TIME {
+        return Err(format!("expected at most {LONGEST_TIME:?} for {} bytes of input, got {taken:?}", input.len()));
+    }
+    Ok(verdict)
 }

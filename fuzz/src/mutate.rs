@@ -5,6 +5,8 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::{Target, Verdict};
 
+/// Inputs are not longer than this, but for one that repeats a part of itself.
+pub(crate) const LONGEST: usize = 4096;
 /// Times that a part is repeated, to see that memory does not grow faster than inputs.
 const MOST_REPEATS: usize = 2000;
 /// Accepted inputs that are kept to be changed further.
@@ -15,7 +17,6 @@ const KEPT: usize = 512;
 pub struct Mutator {
     random: ChaCha8Rng,
     words: &'static [&'static [u8]],
-    longest: usize,
     corpus: Vec<Vec<u8>>,
     kept: Vec<Vec<u8>>,
 }
@@ -24,13 +25,7 @@ impl Mutator {
     /// Starts from `corpus`.
     #[must_use]
     pub fn new(target: &Target, corpus: Vec<Vec<u8>>, seed: u64) -> Self {
-        Self {
-            random: ChaCha8Rng::seed_from_u64(seed),
-            words: target.words,
-            longest: target.longest,
-            corpus,
-            kept: Vec::new(),
-        }
+        Self { random: ChaCha8Rng::seed_from_u64(seed), words: target.words, corpus, kept: Vec::new() }
     }
 
     /// The next input.
@@ -39,7 +34,7 @@ impl Mutator {
         for _ in 0..self.random.random_range(1..=6) {
             self.change(&mut input);
         }
-        input.truncate(self.longest);
+        input.truncate(LONGEST);
         if self.random.random_ratio(1, 200) {
             self.repeat(&mut input);
         }
@@ -48,7 +43,7 @@ impl Mutator {
 
     /// Learns what became of an input: what was accepted leads to more that is.
     pub fn learn(&mut self, input: Vec<u8>, verdict: Verdict) {
-        if verdict == Verdict::Refused || input.len() > self.longest {
+        if verdict == Verdict::Refused || input.len() > LONGEST {
             return;
         }
         if self.kept.len() < KEPT {

@@ -1,4 +1,6 @@
-//! Inputs to start from: requests with tensors of every datatype, in every form.
+//! Inputs to start from: requests with tensors of every datatype, in every form; and model files.
+
+pub(crate) mod trees;
 
 use contract::{AlignedBuffer, Axis, ColumnKind, ColumnSpec, DataType, Signature, Strings, Tensor, TensorSpec};
 use server::{fuzzing, wire::TfsForm};

@@ -7,8 +7,11 @@ use server::fuzzing::{self, Accepted};
 use trees::import::Format;
 
 use crate::{
-    seeds, trees as forests,
-    words::{CATBOOST_WORDS, GRPC_WORDS, JSON_WORDS, LENGTHS, LIGHTGBM_WORDS, NUMBERS, TFS_WORDS, XGBOOST_WORDS},
+    ensembles, seeds,
+    words::{
+        CATBOOST_WORDS, GRPC_WORDS, JSON_WORDS, LENGTHS, LIGHTGBM_WORDS, NUMBERS, ONNX_WORDS, SAVED_WORDS, TFS_WORDS,
+        UBJ_WORDS, XGBOOST_WORDS,
+    },
 };
 
 /// What an accepted input has to prove.
@@ -24,22 +27,10 @@ pub struct Target {
     pub(crate) memory: Memory,
     /// Inputs to start from, for the corpus.
     pub(crate) seeds: fn() -> Vec<Vec<u8>>,
-    pub(crate) origin: Origin,
     /// Words of the format, to put into inputs.
     pub(crate) words: &'static [&'static [u8]],
-    /// Inputs are not longer than this, but for one that repeats a part of itself.
-    pub(crate) longest: usize,
     /// Inputs that a test gives it: about a second of them.
     pub inputs: usize,
-}
-
-/// Where the inputs to start from come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Origin {
-    /// They are made here, and kept in the corpus.
-    Written,
-    /// They are another crate's golden files.
-    Golden,
 }
 
 /// Most memory that a decoder may take, in bytes.
@@ -58,9 +49,7 @@ pub const TARGETS: [Target; 15] = [
         decode: |body| proof(fuzzing::http_infer(body, None)),
         memory: LISTS,
         seeds: seeds::json_requests,
-        origin: Origin::Written,
         words: &JSON_WORDS,
-        longest: 4096,
         inputs: 50_000,
     },
     Target {
@@ -68,9 +57,7 @@ pub const TARGETS: [Target; 15] = [
         decode: |input| proof(http_binary(input)),
         memory: LISTS,
         seeds: seeds::binary_requests,
-        origin: Origin::Written,
         words: &JSON_WORDS,
-        longest: 4096,
         inputs: 50_000,
     },
     Target {
@@ -78,9 +65,7 @@ pub const TARGETS: [Target; 15] = [
         decode: |input| proof(raw_tensor(input)),
         memory: Memory { per_byte: 16, at_all: 1 << 14 },
         seeds: seeds::raw_tensors,
-        origin: Origin::Written,
         words: &LENGTHS,
-        longest: 4096,
         inputs: 50_000,
     },
     Target {
@@ -88,9 +73,7 @@ pub const TARGETS: [Target; 15] = [
         decode: |input| proof(fuzzing::grpc_infer(input)),
         memory: MESSAGES,
         seeds: seeds::grpc_requests,
-        origin: Origin::Written,
         words: &GRPC_WORDS,
-        longest: 4096,
         inputs: 50_000,
     },
     Target {
@@ -98,9 +81,7 @@ pub const TARGETS: [Target; 15] = [
         decode: |input| proof(of_signature(input, fuzzing::tfs_predict)),
         memory: LISTS,
         seeds: seeds::tfs_requests,
-        origin: Origin::Written,
         words: &TFS_WORDS,
-        longest: 4096,
         inputs: 50_000,
     },
     Target {
@@ -108,9 +89,7 @@ pub const TARGETS: [Target; 15] = [
         decode: |input| proof(of_signature(input, fuzzing::tfs_examples)),
         memory: Memory { at_all: LISTS.at_all + 4 * fuzzing::MOST_REPEATED, ..LISTS },
         seeds: seeds::tfs_examples,
-        origin: Origin::Written,
         words: &TFS_WORDS,
-        longest: 4096,
         inputs: 50_000,
     },
     Target {
@@ -118,9 +97,7 @@ pub const TARGETS: [Target; 15] = [
         decode: |input| proof(fuzzing::grpc_tfs_predict(input)),
         memory: Memory { at_all: MESSAGES.at_all + 4 * fuzzing::MOST_REPEATED, ..MESSAGES },
         seeds: seeds::grpc_tfs_requests,
-        origin: Origin::Written,
         words: &GRPC_WORDS,
-        longest: 4096,
         inputs: 50_000,
     },
     Target {
@@ -128,69 +105,81 @@ pub const TARGETS: [Target; 15] = [
         decode: |input| proof(of_signature(input, fuzzing::grpc_tfs_examples)),
         memory: Memory { at_all: MESSAGES.at_all + 4 * fuzzing::MOST_REPEATED, ..MESSAGES },
         seeds: seeds::grpc_tfs_examples,
-        origin: Origin::Written,
         words: &GRPC_WORDS,
-        longest: 4096,
         inputs: 50_000,
     },
+    // A number in a list takes 2 bytes in the file and up to 28 with what it is kept as until the model is made.
     tree_file(
         "trees_xgboost_json",
-        |file| forests::read(Format::XgboostJson, file),
+        |file| ensembles::read(Format::XgboostJson, file),
+        DECLARED,
         &XGBOOST_WORDS,
-        || forests::golden("xgboost", "json"),
+        seeds::trees::xgboost_json,
     ),
+    // As in JSON; and for the length of a list of trees 340 bytes each, up to a MiB, before the first of them is read.
     tree_file(
         "trees_xgboost_ubj",
-        |file| forests::read(Format::XgboostUbj, file),
-        &XGBOOST_WORDS,
-        || forests::golden("xgboost", "ubj"),
+        |file| ensembles::read(Format::XgboostUbj, file),
+        DECLARED,
+        &UBJ_WORDS,
+        seeds::trees::xgboost_ubj,
     ),
+    // Nothing is believed that is not there. A column takes 2 bytes in the file and 120 in memory; most else takes 30 for one.
     tree_file(
         "trees_lightgbm",
-        |file| forests::read(Format::Lightgbm, file),
+        |file| ensembles::read(Format::Lightgbm, file),
+        Memory { per_byte: 96, at_all: 1 << 14 },
         &LIGHTGBM_WORDS,
-        || forests::golden("lightgbm", "txt"),
+        seeds::trees::lightgbm,
     ),
+    // A leaf of a symmetric tree takes 2 bytes in the file, and 112 with its node and its split while their lists grow.
     tree_file(
         "trees_catboost",
-        |file| forests::read(Format::Catboost, file),
+        |file| ensembles::read(Format::Catboost, file),
+        Memory { per_byte: 96, at_all: 1 << 14 },
         &CATBOOST_WORDS,
-        || forests::golden("catboost", "json"),
+        seeds::trees::catboost,
     ),
-    tree_file("trees_onnx", |file| forests::read(Format::Onnx, file), &NUMBERS, || forests::golden("onnx", "onnx")),
+    // 2^16 columns may be declared, and some operators do something to each: 25 MB, which the steps that a file may take bound.
+    tree_file(
+        "trees_onnx",
+        |file| ensembles::read(Format::Onnx, file),
+        Memory { per_byte: 256, at_all: 1 << 25 },
+        &ONNX_WORDS,
+        seeds::trees::onnx,
+    ),
     tree_file(
         "trees_treelite",
-        |file| forests::read(Format::Treelite, file),
+        |file| ensembles::read(Format::Treelite, file),
+        DECLARED,
         &NUMBERS,
-        || forests::golden("treelite", "tl"),
+        seeds::trees::treelite,
     ),
-    tree_file("trees_saved", forests::read_saved, &NUMBERS, forests::saved),
+    // For the length of a list of trees 136 bytes each, before the first of them is read, but never more than there are bytes; and for
+    // lists in it the like.
+    tree_file(
+        "trees_saved",
+        ensembles::read_saved,
+        Memory { per_byte: 256, at_all: 1 << 14 },
+        &SAVED_WORDS,
+        seeds::trees::saved,
+    ),
 ];
 
 /// A reader of model files.
 const fn tree_file(
     name: &'static str,
     decode: fn(&[u8]) -> Option<Proof>,
+    memory: Memory,
     words: &'static [&'static [u8]],
     seeds: fn() -> Vec<Vec<u8>>,
 ) -> Target {
-    Target {
-        name,
-        decode,
-        memory: FILES,
-        seeds,
-        origin: Origin::Golden,
-        words,
-        longest: forests::LONGEST,
-        inputs: 2000,
-    }
+    Target { name, decode, memory, seeds, words, inputs: 10_000 }
 }
 
-/// Two bytes of JSON are a number, which is sixteen and more where it is kept to be looked at again, twice as much while its
-/// list grows; a tree of one leaf is some fifty bytes in every format, and a few hundred in ours. A set of categories takes a bit
-/// for each code up to its greatest: a few bytes of a file may ask for a mebibyte of bits, and readers give no more than that to
-/// small files.
-const FILES: Memory = Memory { per_byte: 128, at_all: 1 << 21 };
+/// Files that declare a number of columns without names: 2^16, or four a byte, of 96 bytes each, and a margin for as many classes
+/// (7.3 MB in all). Their category sets may take 1 MiB, or 64 bytes a byte, twice while they grow.
+const DECLARED: Memory = Memory { per_byte: 512, at_all: 12 << 20 };
 
 fn proof(accepted: Option<Accepted>) -> Option<Proof> {
     accepted.map(|accepted| Box::new(move || accepted.prove()) as Proof)
