@@ -335,3 +335,43 @@ impl Value for f64 {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ensemble::{CategoryRule, Column, ColumnKind, Feature, Leaves, Origin, Output, Task, Tree};
+
+    /// A file of a few hundred kilobytes may hold one set of 2 MiB and thousands of splits that name it.
+    #[test]
+    fn a_set_is_held_once_however_many_splits_ask_for_it() {
+        let tree = |feature: u32| Tree {
+            nodes: vec![
+                Node::Split(Split { feature, test: Test::In(0), missing: Missing::Right, right: 2 }),
+                Node::Leaf(0),
+                Node::Leaf(1),
+            ],
+            leaves: Leaves::Scalar { output: 0, values: vec![1.0, 2.0] },
+            sets: vec![[3, 70_000].into_iter().collect()],
+            covers: Vec::new(),
+            linear: Vec::new(),
+        };
+        let column = |place: u32| Column { name: place.to_string(), kind: ColumnKind::Float };
+        let ensemble = Ensemble {
+            columns: (0..50).map(column).collect(),
+            features: (0..50).map(Feature::column).collect(),
+            rules: Rules { compare: Precision::F32, sum: Precision::F32, category: CategoryRule::Exact },
+            trees: (0..100).map(|number| tree(number / 2)).collect(),
+            output: Output::sum(1, Task::Regression),
+            origin: Origin::default(),
+        };
+        ensemble.check().unwrap();
+        let (codes, questions) = Codes::new(&ensemble).unwrap();
+        assert_eq!((codes.tests.len(), questions.len()), (50, 100));
+        let set = |test: &Membership| match &test.member {
+            Member::In(set) => Arc::as_ptr(set),
+            Member::Equal(_) => panic!("a set"),
+        };
+        let first = set(&codes.tests[0]);
+        assert!(codes.tests.iter().all(|test| set(test) == first));
+    }
+}
