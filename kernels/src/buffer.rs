@@ -1,7 +1,11 @@
 //! Handing buffers to a launch, and reading them back.
 
 use bytemuck::AnyBitPattern;
-use cubecl::{client::Client, prelude::BufferArg, server::Handle};
+use cubecl::{
+    client::Client,
+    prelude::BufferArg,
+    server::{Handle, ServerError},
+};
 
 use crate::{Error, Result};
 
@@ -20,10 +24,13 @@ pub(crate) fn argument<E>(handle: Handle) -> BufferArg {
 
 /// Waits for all work on a buffer and copies it to the host.
 pub(crate) fn read<E: AnyBitPattern + bytemuck::NoUninit>(client: &Client, handle: Handle) -> Result<Vec<E>> {
-    let bytes = client.read_one(handle).map_err(|error| {
-        // The rest is a backtrace.
-        let text = error.to_string();
-        Error::Device(text.split("\nBacktrace").next().unwrap_or_default().replace('\n', " "))
-    })?;
+    let bytes = client.read_one(handle).map_err(|error| failed(&error))?;
     Ok(bytemuck::pod_collect_to_vec(&bytes))
+}
+
+/// An error of CubeCL's, without the backtrace that its text ends with.
+pub(crate) fn failed(error: &ServerError) -> Error {
+    let text = error.to_string();
+    let reason = text.split("\nBacktrace").next().unwrap_or_default().replace('\n', " ");
+    if error.is_device_poisoned() { Error::DeviceLost(reason) } else { Error::Device(reason) }
 }

@@ -23,6 +23,27 @@ pub enum Error {
     /// The matrix does not fit into one buffer of the device.
     #[error("expected at most {limit} values in one launch on this device, got {got}")]
     TooLarge { limit: usize, got: usize },
+    /// Rows without a feature cannot be counted.
+    #[error("expected at least one feature a row, got none")]
+    NoFeatures,
+    /// More codes than a node can name.
+    #[error("expected at most {limit} codes a row, got {got}")]
+    TooManyCodes { limit: usize, got: usize },
+    /// A code cannot be made.
+    #[error("code {code}: expected {expected}, got {got}")]
+    Code { code: usize, expected: String, got: String },
+    /// A forest cannot be laid out.
+    #[error("expected {expected}, got {got}")]
+    Forest { expected: String, got: String },
+    /// A tree cannot be walked.
+    #[error("tree {tree}: expected {expected}, got {got}")]
+    Tree { tree: usize, expected: String, got: String },
+    /// Bytes for another forest.
+    #[error("expected coded rows of {words} words, got {got} words in all")]
+    Words { words: usize, got: usize },
+    /// The device is lost: it will not work again in this process.
+    #[error("the device is lost: {0}")]
+    DeviceLost(String),
     /// The device failed.
     #[error("the device failed: {0}")]
     Device(String),

@@ -6,6 +6,9 @@
 pub mod bin;
 #[cfg(feature = "gpu")]
 mod buffer;
+#[cfg(all(test, feature = "gpu"))]
+mod devices;
 mod error;
+pub mod traverse;
 
 pub use error::{Error, Result};

@@ -113,34 +113,8 @@ fn the_twin_conforms() {
 
 #[cfg(feature = "gpu")]
 mod on_devices {
-    use cubecl::{Device, device::WgpuDeviceKind};
-
     use super::{super::gpu, *};
-
-    /// The first device of each type on each runtime built in, or the printed reason why there is none.
-    fn devices() -> Vec<Device> {
-        let types = [
-            WgpuDeviceKind::DiscreteGpu(0),
-            WgpuDeviceKind::IntegratedGpu(0),
-            WgpuDeviceKind::VirtualGpu(0),
-            WgpuDeviceKind::Cpu,
-        ];
-        let mut devices = Vec::from_iter(Device::cuda(0));
-        for kind in types {
-            if kind == WgpuDeviceKind::Cpu && cfg!(feature = "vulkan") {
-                println!("skipped software adapters: SPIR-V kernels crash them");
-                continue;
-            }
-            // Not OpenGL: asking for it wants a display.
-            for on in [Device::vulkan, Device::dx12, Device::metal_msl] {
-                devices.extend(on(kind.clone()));
-            }
-        }
-        if devices.is_empty() {
-            println!("skipped: the runtimes built in find no device (is there a Vulkan driver, such as lavapipe?)");
-        }
-        devices
-    }
+    use crate::devices::devices;
 
     #[test]
     fn the_kernel_conforms() {

@@ -9,15 +9,19 @@ pub(crate) fn run_error(device: &str, error: &ExecutionError) -> RunError {
     match error {
         ExecutionError::DevicePoisoned { reason } => RunError::DeviceLost { device, reason: one_line(reason) },
         ExecutionError::WithContext { reason } | ExecutionError::Generic { reason, backtrace: _ } => {
-            let reason = one_line(reason);
-            // burn has no variant for it; these are the words of wgpu, Vulkan and CUDA.
-            let words = ["out of memory", "OutOfMemory", "OUT_OF_MEMORY", "out of device memory"];
-            if words.iter().any(|word| reason.contains(word)) {
-                RunError::OutOfMemory { device, reason }
-            } else {
-                RunError::Failed { reason: format!("device {device}: {reason}") }
-            }
+            failure(device, one_line(reason))
         }
+    }
+}
+
+/// What a device gave as its `reason`: that there is no memory, or anything else.
+pub(crate) fn failure(device: String, reason: String) -> RunError {
+    // burn and CubeCL have no variant for it; these are the words of wgpu, Vulkan and CUDA.
+    let words = ["out of memory", "OutOfMemory", "OUT_OF_MEMORY", "out of device memory"];
+    if words.iter().any(|word| reason.contains(word)) {
+        RunError::OutOfMemory { device, reason }
+    } else {
+        RunError::Failed { reason: format!("device {device}: {reason}") }
     }
 }
 

@@ -30,6 +30,8 @@ mod settings;
 mod train;
 mod weights;
 
+#[cfg(feature = "gpu")]
+pub(crate) use faults::failure;
 pub use fit::TrainControl;
 pub use format::{DENSE_KIND, Formats, MLP_KIND};
 pub use head::{LABEL, PREDICTION, PROBABILITIES};

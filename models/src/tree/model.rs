@@ -14,7 +14,7 @@ use trees::{Ensemble, Explainer, ensemble::Precision, predict::Predictor};
 use super::{inputs::Inputs, outputs};
 use crate::{artifact::Artifact, host_replica::HostReplica};
 
-/// Row counts by which batches are timed: nothing is compiled for them and nothing is padded.
+/// Row counts by which batches on the CPU are timed: nothing is compiled for them and nothing is padded.
 const BUCKETS: [usize; 22] =
     [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048, 4096];
 
@@ -35,7 +35,7 @@ struct Explanations {
 }
 
 /// What any thread may run.
-struct Forest {
+pub(super) struct Forest {
     predictor: Predictor,
 }
 
@@ -84,12 +84,19 @@ impl Model for TreeModel {
         &self.signature
     }
 
+    /// On the CPU leaves are added in the order of the trees, on a GPU as integers: either way a row's bits are its own.
     fn invariance(&self) -> Invariance {
         Invariance::Exact
     }
 
-    fn buckets(&self, _device: DeviceKind) -> &[usize] {
-        &BUCKETS
+    fn buckets(&self, device: DeviceKind) -> &[usize] {
+        match device {
+            #[cfg(feature = "gpu")]
+            DeviceKind::Wgpu | DeviceKind::Vulkan | DeviceKind::Cuda => &super::replica::BUCKETS,
+            #[cfg(not(feature = "gpu"))]
+            DeviceKind::Wgpu | DeviceKind::Vulkan | DeviceKind::Cuda => &BUCKETS,
+            DeviceKind::Cpu => &BUCKETS,
+        }
     }
 
     fn encode(&self, inputs: &[Tensor], rows: &mut RowBlock) -> Result<Cost, InputError> {
@@ -101,8 +108,15 @@ impl Model for TreeModel {
         outputs::decode(self.ensemble(), &self.signature, &mut margins, wanted)
     }
 
-    /// On the host, whatever the device.
-    fn place(&self, _device: &Device) -> Result<Box<dyn Replica>, RunError> {
+    /// On the device, or on the host where the device cannot walk these trees.
+    #[cfg_attr(not(feature = "gpu"), expect(unused_variables, reason = "without GPUs there is one place"))]
+    fn place(&self, device: &Device) -> Result<Box<dyn Replica>, RunError> {
+        #[cfg(feature = "gpu")]
+        if device.kind != DeviceKind::Cpu
+            && let Some(replica) = super::replica::DeviceReplica::new(&self.forest, self.inputs.row_bytes(), device)?
+        {
+            return Ok(Box::new(replica));
+        }
         let bytes = self.forest.predictor.bytes();
         Ok(Box::new(HostReplica::new(Arc::clone(&self.forest) as Arc<dyn Direct>, self.inputs.row_bytes(), bytes)))
     }
@@ -128,6 +142,12 @@ impl Model for TreeModel {
 }
 
 impl Forest {
+    /// What finds and adds up their leaves.
+    #[cfg(feature = "gpu")]
+    pub(super) const fn predictor(&self) -> &Predictor {
+        &self.predictor
+    }
+
     /// The features of row number `row` of encoded rows.
     fn features(&self, rows: &RowBlock, row: usize) -> Vec<f64> {
         let ensemble = self.predictor.ensemble();

@@ -8,7 +8,7 @@ use models::{
 use crate::{answer, data, imported};
 
 /// Golden files of every format that has to be read; those that have to be refused are told by the reader.
-fn files() -> Vec<String> {
+pub(crate) fn files() -> Vec<String> {
     let mut files = Vec::new();
     for folder in ["xgboost", "lightgbm", "catboost", "onnx", "treelite"] {
         let mut found = 0;

@@ -1,6 +1,8 @@
 //! Tree models of other tools as artifacts, and as models that answer requests.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
 
+#[cfg(feature = "gpu")]
+mod gpu;
 mod imports;
 mod requests;
 

@@ -15,7 +15,10 @@ use std::{
     sync::Arc,
 };
 
-use super::search::{Machine, Search};
+use super::{
+    plain::{PlainCode, PlainTest},
+    search::{Machine, Search},
+};
 use crate::{
     Ensemble,
     ensemble::{CategorySet, Missing, Node, Precision, Rules, Split, Test, ZERO},
@@ -26,9 +29,11 @@ const CUTS: usize = 255;
 
 /// A split after coding: left when `byte[code] ≤ cut`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Question {
-    pub(super) code: u16,
-    pub(super) cut: u8,
+pub struct Question {
+    /// Place of the byte in the row.
+    pub code: u16,
+    /// The greatest byte that goes left.
+    pub cut: u8,
 }
 
 /// How a row's features become bytes.
@@ -206,6 +211,27 @@ impl Codes {
     /// Each feature's thresholds.
     pub(super) fn thresholds(&self) -> Vec<(usize, Vec<f64>)> {
         self.ranks.iter().map(|rank| (rank.feature, rank.cuts.clone())).collect()
+    }
+
+    /// What each byte says of an f32.
+    pub(super) fn plain(&self) -> Vec<PlainCode> {
+        let mut codes = Vec::with_capacity(self.count);
+        for rank in &self.ranks {
+            for cuts in rank.cuts.chunks(CUTS) {
+                let test = PlainTest::Cuts(cuts.iter().map(|cut| floor(*cut)).collect());
+                codes.push(PlainCode { feature: rank.feature, missing: rank.missing, test });
+            }
+        }
+        for Membership { feature, missing, member } in &self.tests {
+            let test = match member {
+                Member::Equal(value) if f64::from(*value as f32) == *value => PlainTest::Equal(*value as f32),
+                // No f32 is equal to it.
+                Member::Equal(_) => PlainTest::In(CategorySet::default()),
+                Member::In(set) => PlainTest::In(set.clone()),
+            };
+            codes.push(PlainCode { feature: *feature, missing: *missing, test });
+        }
+        codes
     }
 
     /// Bytes a row.

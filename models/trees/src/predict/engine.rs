@@ -129,6 +129,11 @@ impl<S: Sums> Engine<S> {
         self.forest.codes.thresholds()
     }
 
+    /// The forest.
+    pub(super) const fn forest(&self) -> &Forest<S> {
+        &self.forest
+    }
+
     pub(super) fn ways(&self) -> Vec<Way> {
         let bits = (self.narrow.is_some() || self.wide.is_some()).then_some(Way::Bits);
         let masks = self.masks.is_some().then_some(Way::Masks);
@@ -288,7 +293,8 @@ impl<S: Sums> Engine<S> {
         scratch.bytes = bytes;
     }
 
-    fn code<T: Value>(&self, row: &[T], stride: usize, out: &mut [u8]) {
+    /// Codes one row of features; code `c` goes to `out[c * stride]`.
+    pub(super) fn code<T: Value>(&self, row: &[T], stride: usize, out: &mut [u8]) {
         let (codes, rules) = (&self.forest.codes, self.forest.rules);
         match self.machine {
             #[cfg(target_arch = "x86_64")]

@@ -63,16 +63,19 @@ pub(super) struct Laid {
 }
 
 /// A split with its children's places.
-#[derive(Clone, Copy)]
-pub(super) struct LaidSplit {
-    pub(super) question: Question,
-    pub(super) left: Child,
-    pub(super) right: Child,
+#[derive(Clone, Copy, Debug)]
+pub struct LaidSplit {
+    /// What it asks.
+    pub question: Question,
+    /// Where it leads when that holds.
+    pub left: Child,
+    /// Where it leads otherwise.
+    pub right: Child,
 }
 
 /// A place in a tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Child {
+pub enum Child {
     /// Number of a split, in pre-order.
     Split(u32),
     /// Number of a leaf.

@@ -28,6 +28,7 @@ mod engine;
 mod forest;
 mod machine;
 mod masks;
+mod plain;
 mod search;
 mod tune;
 mod walk;
@@ -40,6 +41,7 @@ pub use engine::{Scratch, Way};
 pub use machine::Instructions;
 use masks::LANES;
 use parking_lot::Mutex;
+pub use plain::{Child, Plain, PlainCode, PlainSplit, PlainTest, PlainTree, Question};
 pub use tune::{Choice, Plan};
 
 use crate::{Ensemble, Error, Result, ensemble::Precision};

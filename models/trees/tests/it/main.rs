@@ -17,6 +17,7 @@ mod lightgbm_lies;
 mod mutate;
 mod onnx;
 mod onnx_lies;
+mod plain;
 mod predict;
 mod random;
 mod saved;
