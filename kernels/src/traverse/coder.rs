@@ -1,5 +1,7 @@
 //! How a row's features become bytes.
 
+use std::collections::HashMap;
+
 use super::BYTES;
 use crate::{
     Error, Result,
@@ -102,7 +104,7 @@ impl Coder {
     /// Codes for rows of `features` numbers.
     ///
     /// # Errors
-    /// No feature at all, more than 2^20 codes, or one of a feature that does not exist, of more than 255 thresholds, or of
+    /// No feature at all, more than 2^20 codes, more than 2^31 words of thresholds and sets, or a code of a feature that does not exist, of more than 255 thresholds, or of
     /// thresholds that do not ascend.
     pub fn new(features: usize, rule: CategoryRule, codes: &[Code<'_>]) -> Result<Self> {
         if features == 0 {
@@ -112,22 +114,29 @@ impl Coder {
             return Err(Error::TooManyCodes { limit: CODES, got: codes.len() });
         }
         let mut coder = Self { features, records: Vec::with_capacity(codes.len() * RECORD), data: Vec::new() };
+        let mut sets = HashMap::new();
         for (place, code) in codes.iter().enumerate() {
-            coder.add(rule, *code).map_err(|(expected, got)| Error::Code { code: place, expected, got })?;
-        }
-        if coder.data.len() > MAGNITUDE as usize {
-            return Err(Error::TooManyCutPoints { limit: MAGNITUDE as usize, got: coder.data.len() });
+            coder.add(rule, *code, &mut sets).map_err(|(expected, got)| Error::Code { code: place, expected, got })?;
+            if coder.data.len() > MAGNITUDE as usize {
+                return Err(Error::TooManyCutPoints { limit: MAGNITUDE as usize, got: coder.data.len() });
+            }
         }
         Ok(coder)
     }
 
-    fn add(&mut self, rule: CategoryRule, code: Code<'_>) -> Result<(), (String, String)> {
+    /// Adds a code. A set that many codes ask for, the same words in memory, is held once: `sets` knows where.
+    fn add(
+        &mut self,
+        rule: CategoryRule,
+        code: Code<'_>,
+        sets: &mut HashMap<*const [u32], usize>,
+    ) -> Result<(), (String, String)> {
         let Code { feature, missing, test } = code;
         if feature >= self.features {
             return Err((format!("a feature below {}", self.features), feature.to_string()));
         }
-        let start = self.data.len();
-        let (kind, right) = match test {
+        let mut start = self.data.len();
+        let (kind, length, right) = match test {
             Test::Cuts(cuts) => {
                 if cuts.len() > CUTS {
                     return Err((format!("at most {CUTS} thresholds"), cuts.len().to_string()));
@@ -140,24 +149,26 @@ impl Coder {
                     let got = format!("{} after {}", cuts[pair + 1], cuts[pair]);
                     return Err(("ascending thresholds".to_owned(), got));
                 }
-                (CUTS_KIND, cuts.len() as u32)
+                (CUTS_KIND, cuts.len(), cuts.len() as u32)
             }
             Test::Equal(value) => {
                 if value.is_nan() {
                     return Err(("a number to be equal to".to_owned(), "NaN".to_owned()));
                 }
                 self.data.push(order_key(value));
-                (EQUAL_KIND, 1)
+                (EQUAL_KIND, 1, 1)
             }
             Test::In(words) => {
-                self.data.extend_from_slice(words);
-                (SET_KIND, 1)
+                start = *sets.entry(std::ptr::from_ref(words)).or_insert_with(|| {
+                    self.data.extend_from_slice(words);
+                    start
+                });
+                (SET_KIND, words.len(), 1)
             }
         };
-        let length = (self.data.len() - start) as u32;
         let zeros = matches!(missing, Missing::ZeroLeft | Missing::ZeroRight);
         let flags = if zeros { ZERO_IS_MISSING } else { 0 } | kind << KIND | rule.number() << RULE;
-        let mut record = [feature as u32, start as u32, length, flags];
+        let mut record = [feature as u32, start as u32, length as u32, flags];
         record[3] |= match missing {
             Missing::Left | Missing::ZeroLeft => 0,
             Missing::Right | Missing::ZeroRight => right,

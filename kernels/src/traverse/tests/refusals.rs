@@ -74,3 +74,14 @@ fn buffers_of_another_length() {
     assert_eq!(cpu::leaves(&[0, 0], &forest, &mut []), Err(Error::Length { expected: 1, got: 0 }));
     assert_eq!(cpu::sums(&[0, 0], &forest, &mut [0]), Err(Error::Length { expected: 3, got: 1 }));
 }
+
+#[test]
+fn a_set_is_held_once_however_many_codes_ask_for_it() {
+    let words = [5_u32; 1000];
+    let codes = [code(0, Test::In(&words)), code(1, Test::In(&words)), code(1, Test::Equal(7.0))];
+    let coder = Coder::new(2, CategoryRule::Exact, &codes).unwrap();
+    assert_eq!(coder.data.len(), words.len() + 1);
+    let mut bytes = [0; 2];
+    cpu::code(&[2.0, 7.0, 1.0, 64.0], &coder, &mut bytes).unwrap();
+    assert_eq!(bytes, [0x0000_0100, 0x0001_0001], "category 2 and 64 are in, 7 and 1 are not; 7 is 7");
+}

@@ -226,8 +226,8 @@ impl Codes {
             let test = match member {
                 Member::Equal(value) if f64::from(*value as f32) == *value => PlainTest::Equal(*value as f32),
                 // No f32 is equal to it.
-                Member::Equal(_) => PlainTest::In(CategorySet::default()),
-                Member::In(set) => PlainTest::In(set.clone()),
+                Member::Equal(_) => PlainTest::In(Arc::default()),
+                Member::In(set) => PlainTest::In(Arc::clone(set)),
             };
             codes.push(PlainCode { feature: *feature, missing: *missing, test });
         }

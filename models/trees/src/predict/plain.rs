@@ -4,6 +4,8 @@
 //! ([`PlainTree::splits`]: left when `byte[code] ≤ cut`) and what their leaves add. [`Predictor::code`] makes the same bytes here,
 //! of f64 as well; [`Predictor::finish`] makes margins of the sums.
 
+use std::sync::Arc;
+
 use super::{
     Laid, Predictor, Value,
     forest::{Forest, Sum},
@@ -52,7 +54,7 @@ pub enum PlainTest {
     /// 0 when x is this number, else 1.
     Equal(f32),
     /// 0 when x's category is in this set, else 1.
-    In(CategorySet),
+    In(Arc<CategorySet>),
 }
 
 /// A tree of a [`Plain`] forest.
