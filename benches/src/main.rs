@@ -5,6 +5,7 @@
 
 mod machine;
 mod perf_analyzer;
+mod quality;
 mod serve;
 mod servers;
 mod statistics;
@@ -24,6 +25,8 @@ struct Cli {
 enum Command {
     /// Triton's load generator over HTTP (JSON and binary tensors) and gRPC.
     PerfAnalyzer(perf_analyzer::Arguments),
+    /// How well nets learn tables, beside LightGBM with the published tuned settings.
+    Quality(quality::Arguments),
     /// The figures of the request path, against handlers written by hand, other servers, and itself.
     Serve(serve::Arguments),
     /// Tree models on the CPU, against LightGBM, XGBoost, lleaves and ONNX Runtime.
@@ -33,6 +36,7 @@ enum Command {
 fn main() -> Result<()> {
     match Cli::parse().command {
         Command::PerfAnalyzer(arguments) => perf_analyzer::run(&arguments),
+        Command::Quality(arguments) => quality::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Trees(arguments) => trees::run(&arguments),
     }

@@ -3,6 +3,8 @@
 //! With `--json` each event is one line on standard output; that is also how a training job talks to the server that
 //! started it. Ctrl-C ends training with the best weights so far; a second one ends the program.
 
+mod net;
+
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     path::{Path, PathBuf},
@@ -18,9 +20,10 @@ use clap::{Args, ValueEnum};
 use contract::{DeviceSelector, LossKind, Task, TrainEvent};
 use engine::{jobs::on_parent_end, registry::check_name};
 use models::{
-    neural::{MlpSettings, TrainControl, TrainOptions, train},
+    neural::{NetName, TrainControl, TrainOptions, train},
     table::NumericEncoding,
 };
+use net::NetArguments;
 use parking_lot::Mutex;
 use server::settings::{StoreSettings, parse_duration};
 
@@ -45,9 +48,9 @@ pub(crate) struct Arguments {
     /// What is predicted; told from the target column by auto
     #[arg(long, default_value = "auto")]
     task: TaskChoice,
-    /// Kind of model
-    #[arg(long, default_value = "mlp")]
-    model: ModelChoice,
+    /// Net: mlp, resnet, mlp-plr, mlp-ple, tabm or ft-transformer
+    #[arg(long, default_value = "mlp", value_name = "NET")]
+    model: NetName,
     /// Loss: auto, squared, classic, quantile:TAU, hinge, logistic or softmax; chosen by the task by auto
     #[arg(long, default_value = "auto", value_parser = parse_loss)]
     loss: LossChoice,
@@ -60,6 +63,9 @@ pub(crate) struct Arguments {
     /// Share of the rows held out to measure quality and to decide when to stop
     #[arg(long, default_value_t = 0.2, value_name = "SHARE")]
     valid: f64,
+    /// Column that says of each row whether it is trained on (train), held out (valid) or neither; no feature
+    #[arg(long, value_name = "COLUMN", conflicts_with = "valid")]
+    split: Option<String>,
     /// Seed of split, initial weights, order of rows and dropout
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -69,8 +75,11 @@ pub(crate) struct Arguments {
     /// Columns that are no features, such as identifiers
     #[arg(long, value_delimiter = ',', value_name = "COLUMN,…")]
     ignore: Vec<String>,
-    /// How numbers become inputs of the net
-    #[arg(long, default_value = "standardise")]
+    /// Column that says what each row weighs; no feature
+    #[arg(long, value_name = "COLUMN")]
+    weight: Option<String>,
+    /// How numbers become inputs of the net; by auto standardise for an mlp, else noisy-quantile-normal
+    #[arg(long, default_value = "auto")]
     encoding: EncodingChoice,
     #[command(flatten)]
     net: NetArguments,
@@ -87,35 +96,6 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-/// Settings of the net and its optimiser.
-#[derive(Args)]
-struct NetArguments {
-    /// Units of the hidden layers
-    #[arg(long, value_delimiter = ',', default_value = "128,128", value_name = "UNITS,…")]
-    hidden: Vec<usize>,
-    /// Share of hidden units switched off in a training step
-    #[arg(long, default_value_t = 0.1, value_name = "SHARE")]
-    dropout: f64,
-    /// Step size of AdamW
-    #[arg(long, default_value_t = 0.001, value_name = "RATE")]
-    learning_rate: f64,
-    /// Decoupled weight decay of AdamW
-    #[arg(long, default_value_t = 0.000_01, value_name = "RATE")]
-    weight_decay: f64,
-    /// Rows of a training step
-    #[arg(long, default_value_t = 256, value_name = "ROWS")]
-    batch_size: usize,
-    /// Most passes over the training rows
-    #[arg(long, default_value_t = 200)]
-    epochs: usize,
-    /// Stop when the validation loss has not fallen for this many epochs
-    #[arg(long, default_value_t = 16, value_name = "EPOCHS")]
-    patience: usize,
-    /// Longest gradient; a longer one is shortened to this
-    #[arg(long, default_value_t = 1.0, value_name = "NORM")]
-    gradient_clip: f64,
-}
-
 #[derive(Clone, Copy, ValueEnum)]
 enum TaskChoice {
     Auto,
@@ -126,16 +106,14 @@ enum TaskChoice {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum EncodingChoice {
+    /// By the net.
+    Auto,
     /// Mean 0, standard deviation 1.
     Standardise,
     /// Quantiles mapped to those of the normal distribution.
     QuantileNormal,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum ModelChoice {
-    /// A multi-layer perceptron.
-    Mlp,
+    /// The same, with values that many rows share told apart by a little noise.
+    NoisyQuantileNormal,
 }
 
 /// A loss, or none to choose it by the task.
@@ -220,9 +198,6 @@ fn run_with(arguments: &Arguments, teller: &Arc<Teller>) -> Result<()> {
 }
 
 fn options(arguments: &Arguments, home: &Path, directory: PathBuf) -> Result<TrainOptions> {
-    let NetArguments { hidden, dropout, learning_rate, weight_decay, batch_size, epochs, patience, gradient_clip } =
-        &arguments.net;
-    let ModelChoice::Mlp = arguments.model;
     let mut options = TrainOptions::new(&arguments.data, &arguments.target, directory);
     options.task = match arguments.task {
         TaskChoice::Auto => None,
@@ -231,23 +206,18 @@ fn options(arguments: &Arguments, home: &Path, directory: PathBuf) -> Result<Tra
         TaskChoice::Multiclass => Some(Task::Multiclass),
     };
     options.loss = arguments.loss.0;
-    options.model = MlpSettings {
-        hidden: hidden.clone(),
-        dropout: *dropout,
-        learning_rate: *learning_rate,
-        weight_decay: *weight_decay,
-        batch_size: *batch_size,
-        epochs: *epochs,
-        patience: *patience,
-        gradient_clip: *gradient_clip,
-    };
+    options.model = arguments.net.settings(arguments.model)?;
     options.encoders.numeric = match arguments.encoding {
+        EncodingChoice::Auto if options.model.name() == NetName::Mlp => NumericEncoding::Standardise,
+        EncodingChoice::Auto | EncodingChoice::NoisyQuantileNormal => NumericEncoding::NoisyQuantileNormal,
         EncodingChoice::Standardise => NumericEncoding::Standardise,
         EncodingChoice::QuantileNormal => NumericEncoding::QuantileNormal,
     };
     options.ignore.clone_from(&arguments.ignore);
+    options.weight.clone_from(&arguments.weight);
     options.device = models::device::resolve(&arguments.device)?;
     options.valid = arguments.valid;
+    options.split.clone_from(&arguments.split);
     options.seed = arguments.seed;
     options.author.clone_from(&arguments.author);
     options.parent = arguments.parent;

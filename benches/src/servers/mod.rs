@@ -115,7 +115,7 @@ fn free_port() -> Result<u16> {
 }
 
 /// A program of this build.
-fn built(name: &str, how: &str) -> Result<PathBuf> {
+pub(crate) fn built(name: &str, how: &str) -> Result<PathBuf> {
     let path = std::env::current_exe()?.with_file_name(name);
     if !path.exists() {
         bail!("{} is missing; run {how} first", path.display());

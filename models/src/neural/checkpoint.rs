@@ -1,8 +1,9 @@
-//! Training state on disk after every epoch: one safetensors file (parameters, both moments of `AdamW`, the best parameters so
-//! far) whose header holds the rest (epoch, curves, best loss, seconds, and a fingerprint of what is trained).
+//! Training state on disk: one safetensors file (parameters, both moments of `AdamW`, their moving average and the best parameters so
+//! far where there are any) whose header holds the rest (epoch, step, curves, best loss, seconds, and a fingerprint of what is
+//! trained).
 //!
 //! The file is written beside, fsynced and renamed, so that a reader sees a whole checkpoint or the one before. There is no
-//! generator state: what is random is a function of seed and epoch (see `sampler`).
+//! generator state: what is random is a function of seed, epoch and step (see `sampler`).
 
 use std::{
     collections::HashMap,
@@ -16,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
-/// Training state after a whole epoch.
+/// Training state after a step.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Snapshot {
     pub(crate) progress: Progress,
@@ -26,25 +27,35 @@ pub(crate) struct Snapshot {
     pub(crate) moment_1: Vec<f32>,
     /// Second moment of `AdamW`.
     pub(crate) moment_2: Vec<f32>,
-    /// Parameters after the best epoch.
-    pub(crate) best_parameters: Vec<f32>,
+    /// Moving average of the parameters, in a run that has one.
+    pub(crate) average: Option<Vec<f32>>,
+    /// Parameters after the best epoch, once there is one.
+    pub(crate) best_parameters: Option<Vec<f32>>,
 }
 
 /// The part of the state that is not tensors.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Progress {
-    /// Epochs done.
+    /// Whole epochs done.
     pub(crate) epoch: usize,
+    /// Steps done of the next one.
+    pub(crate) step: usize,
+    /// Sum of their mean losses.
+    pub(crate) total: f64,
     /// Steps of `AdamW` done.
     pub(crate) steps: usize,
     /// Losses by epoch, in the target's own units.
     pub(crate) curves: Vec<CurvePoint>,
-    /// The epoch with the lowest validation loss.
-    pub(crate) best_epoch: usize,
-    /// That loss, in the units trained in.
-    pub(crate) best_loss: f64,
+    /// The epoch with the lowest validation loss, and that loss, in the units trained in.
+    pub(crate) best: Option<(usize, f64)>,
     /// Seconds trained.
     pub(crate) seconds: f64,
+}
+
+/// The part of a header that every version has.
+#[derive(Deserialize)]
+struct Version {
+    format_version: u32,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -54,9 +65,10 @@ struct Header {
     progress: Progress,
 }
 
-const FORMAT_VERSION: u32 = 1;
+const FORMAT_VERSION: u32 = 2;
 const HEADER_KEY: &str = "emberline";
-const TENSORS: [&str; 4] = ["parameters", "moment_1", "moment_2", "best_parameters"];
+const TENSORS: [&str; 3] = ["parameters", "moment_1", "moment_2"];
+const MAYBE: [&str; 2] = ["average", "best_parameters"];
 
 /// Where a run's checkpoints go.
 #[derive(Clone, Debug)]
@@ -76,14 +88,17 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::Io`] when the disk does not take it.
     pub(crate) fn save(&self, snapshot: &Snapshot) -> Result<()> {
-        let Snapshot { progress, parameters, moment_1, moment_2, best_parameters } = snapshot;
+        let Snapshot { progress, parameters, moment_1, moment_2, average, best_parameters } = snapshot;
         let header = Header {
             format_version: FORMAT_VERSION,
             fingerprint: self.fingerprint.clone(),
             progress: progress.clone(),
         };
         let header = serde_json::to_string(&header).map_err(|error| std::io::Error::other(error.to_string()))?;
-        let views = TENSORS.iter().zip([parameters, moment_1, moment_2, best_parameters]).map(|(name, values)| {
+        let always = TENSORS.iter().zip([parameters, moment_1, moment_2]);
+        let maybe = MAYBE.iter().zip([average, best_parameters]);
+        let maybe = maybe.filter_map(|(name, values)| values.as_ref().map(|values| (name, values)));
+        let views = always.chain(maybe).map(|(name, values)| {
             TensorView::new(Dtype::F32, vec![values.len()], bytemuck::cast_slice(values)).map(|view| (*name, view))
         });
         let bytes = views
@@ -126,12 +141,18 @@ impl Checkpoint {
             SafeTensors::read_metadata(&bytes).map_err(|error| damaged("a checkpoint", error.to_string()))?;
         let header = metadata.metadata().as_ref().and_then(|entries| entries.get(HEADER_KEY));
         let header = header.ok_or_else(|| damaged("a checkpoint", "safetensors of another kind".to_owned()))?;
-        let header: Header =
-            serde_json::from_str(header).map_err(|error| damaged("a checkpoint's header", error.to_string()))?;
-        if header.format_version > FORMAT_VERSION {
-            let (got, newest) = (header.format_version, FORMAT_VERSION);
+        let misread = |error: serde_json::Error| damaged("a checkpoint's header", error.to_string());
+        let Version { format_version } = serde_json::from_str(header).map_err(misread)?;
+        if format_version < FORMAT_VERSION {
+            let message =
+                format!("{} is the checkpoint of an older version; start again without resuming", path.display());
+            return Err(Error::Setting(message));
+        }
+        if format_version > FORMAT_VERSION {
+            let (got, newest) = (format_version, FORMAT_VERSION);
             return Err(Error::Open(OpenError::TooNew { path: path.clone(), got, newest }));
         }
+        let header: Header = serde_json::from_str(header).map_err(misread)?;
         if header.fingerprint != self.fingerprint {
             return Err(Error::Setting(format!(
                 "{} is the checkpoint of another run: only epochs, patience, time budget and device may change on resume",
@@ -149,12 +170,15 @@ impl Checkpoint {
             let (values, _) = tensor.data().as_chunks::<4>();
             Ok(values.iter().map(|value| f32::from_le_bytes(*value)).collect())
         };
-        let [parameters, moment_1, moment_2, best_parameters] = TENSORS.map(read);
+        let [parameters, moment_1, moment_2] = TENSORS.map(read);
+        let there = tensors.names();
+        let [average, best_parameters] = MAYBE.map(|name| there.contains(&name).then(|| read(name)).transpose());
         Ok(Snapshot {
             progress: header.progress,
             parameters: parameters?,
             moment_1: moment_1?,
             moment_2: moment_2?,
+            average: average?,
             best_parameters: best_parameters?,
         })
     }
@@ -168,10 +192,11 @@ mod tests {
         let point = CurvePoint { epoch: 1, training_loss: 0.1, validation_loss: 1.0 / 3.0, seconds: 0.5 };
         let progress = Progress {
             epoch: 1,
+            step: 2,
+            total: 0.1 + 0.2,
             steps: 5,
             curves: vec![point],
-            best_epoch: 1,
-            best_loss: f64::from(0.1_f32) / 3.0,
+            best: Some((1, f64::from(0.1_f32) / 3.0)),
             seconds: 0.7,
         };
         Snapshot {
@@ -179,7 +204,8 @@ mod tests {
             parameters: vec![1.0, f32::MIN_POSITIVE / 2.0],
             moment_1: vec![0.1, -0.2],
             moment_2: vec![1e-30, 0.0],
-            best_parameters: vec![1.0, 2.0],
+            average: Some(vec![3.0, 4.0]),
+            best_parameters: Some(vec![1.0, 2.0]),
         }
     }
 
@@ -191,6 +217,9 @@ mod tests {
         checkpoint.save(&snapshot()).unwrap();
         checkpoint.save(&snapshot()).unwrap();
         assert_eq!(checkpoint.load(2).unwrap(), snapshot());
+        let early = Snapshot { average: None, best_parameters: None, ..snapshot() };
+        checkpoint.save(&early).unwrap();
+        assert_eq!(checkpoint.load(2).unwrap(), early);
         assert_eq!(fs_err::read_dir(path.parent().unwrap()).unwrap().count(), 1);
     }
 

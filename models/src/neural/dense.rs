@@ -306,9 +306,12 @@ fn dots(weight: &[f32], units: usize) -> Weights {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use proptest::prelude::*;
 
     use super::*;
+    use crate::neural::nets::{Mode, Net, NetShape, Plan, matrix, vector};
 
     fn values(count: usize, seed: usize) -> Vec<f32> {
         (0..count).map(|index| ((index * 7919 + seed * 104_729) % 2003) as f32 / 1001.5 - 1.0).collect()
@@ -377,10 +380,9 @@ mod tests {
         for sizes in [vec![30, 64, 1], vec![11, 128, 128, 1], vec![8, 512, 512, 512, 1], vec![30, 2048, 2048, 1]] {
             let shape = MlpShape { inputs: sizes[0], hidden: sizes[1..sizes.len() - 1].to_vec(), outputs: 1 };
             let net = DenseNet::new(&shape, &values(shape.parameters(), 1));
-            let flex = super::super::mlp::Mlp::new(
-                &shape,
-                &super::super::mlp::vector(values(shape.parameters(), 1), &burn::tensor::Device::flex()),
-            );
+            let device = burn::tensor::Device::flex();
+            let plan = Arc::new(Plan::new(NetShape::mlp(&shape), &device));
+            let flex = Net::new(&plan, &vector(values(shape.parameters(), 1), &device));
             for count in [1, 4, 64, 512] {
                 let rows = values(count * sizes[0], 2);
                 let (mut scratch, mut scores) = (AlignedBuffer::new(), AlignedBuffer::new());
@@ -399,8 +401,8 @@ mod tests {
                     net.forward(std::hint::black_box(&rows), &mut scratch, &mut scores);
                 });
                 let theirs = quickest(&mut || {
-                    let rows = super::super::mlp::matrix(rows.clone(), sizes[0], &burn::tensor::Device::flex());
-                    std::hint::black_box(flex.forward(rows, &[]).into_data());
+                    let rows = matrix(rows.clone(), sizes[0], &device);
+                    std::hint::black_box(flex.forward(rows, Mode::Serve).scores.into_data());
                 });
                 eprintln!("{sizes:?} x {count}: {ours:?}, flex {theirs:?}");
             }

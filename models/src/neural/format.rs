@@ -7,7 +7,8 @@ use contract::{Axis, DataType, Device, DeviceKind, Format, Model, OpenError, Sig
 use super::{
     head::Head,
     import::{ImportOptions, import_dense},
-    net::{InputForm, TableNet, Weights},
+    net::{InputForm, TableNet},
+    settings::NetName,
     weights,
 };
 use crate::{
@@ -18,8 +19,6 @@ use crate::{
     tree::{self, TREES_KIND, TreeImport, import_trees},
 };
 
-/// Kind of a perceptron trained on a table: encoders, target and weights.
-pub const MLP_KIND: &str = "mlp";
 /// Kind of an imported dense net: weights alone, one tensor in and one out.
 pub const DENSE_KIND: &str = "dense";
 
@@ -59,15 +58,20 @@ impl Formats {
             got,
         };
         let (input, head) = match manifest.kind.as_str() {
-            MLP_KIND => mlp_parts(manifest).map_err(content)?,
             DENSE_KIND => dense_parts(&manifest.signature).map_err(content)?,
+            kind if kind.parse::<NetName>().is_ok() => table_parts(manifest).map_err(content)?,
             kind => {
-                let known = format!("{MLP_KIND}, {DENSE_KIND}, {IDENTITY_KIND}, {TREES_KIND}");
+                let nets = NetName::ALL.map(NetName::as_str).join(", ");
+                let known = format!("{nets}, {DENSE_KIND}, {IDENTITY_KIND}, {TREES_KIND}");
                 return Err(OpenError::UnknownKind { kind: kind.to_owned(), known });
             }
         };
-        let (shape, parameters) = weights::read(&artifact.read(WEIGHTS_ROLE)?, &artifact.path(WEIGHTS_ROLE))?;
-        let weights = Arc::new(Weights { shape, parameters });
+        let weights = Arc::new(weights::read(&artifact.read(WEIGHTS_ROLE)?, &artifact.path(WEIGHTS_ROLE))?);
+        let found = NetName::of(&weights.shape.body, &weights.shape.embedding);
+        let fits = found.as_str() == manifest.kind || manifest.kind == DENSE_KIND && found == NetName::Mlp;
+        if !fits {
+            return Err(content((format!("weights of kind {}", manifest.kind), format!("those of kind {found}"))));
+        }
         let signature = manifest.signature.clone();
         let net = TableNet::new(signature, input, head, weights, artifact.golden()?, self.cpu_only);
         net.check().map_err(content)?;
@@ -107,8 +111,9 @@ impl Format for Formats {
 /// What was expected and what came.
 type Misfit = (String, String);
 
-fn mlp_parts(manifest: &Manifest) -> Result<(InputForm, Head), Misfit> {
-    let missing = |what: &str| (format!("{what} in a manifest of kind {MLP_KIND}"), "none".to_owned());
+/// What a net trained on a table has: encoders, target and task.
+fn table_parts(manifest: &Manifest) -> Result<(InputForm, Head), Misfit> {
+    let missing = |what: &str| (format!("{what} in a manifest of kind {}", manifest.kind), "none".to_owned());
     let encoders = manifest.encoders.clone().ok_or_else(|| missing("encoders"))?;
     let target = manifest.target.as_ref().ok_or_else(|| missing("a target"))?;
     let task = manifest.signature.task.as_ref().ok_or_else(|| missing("a task"))?;

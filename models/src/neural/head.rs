@@ -13,7 +13,7 @@
 
 use contract::{AlignedBuffer, DataType, InputError, LossKind, Signature, Strings, Task, TaskSpec, Tensor, TensorSpec};
 
-use super::metrics::most_likely;
+use super::{metrics::most_likely, nets::Average};
 use crate::table::TargetEncoder;
 
 /// Name of the predicted number.
@@ -54,6 +54,15 @@ impl Head {
             Self::Number { mean: _, std: _ } | Self::Margin { classes: _ } => 1,
             Self::Softmax { classes } => classes.len(),
             Self::Scores { width } => *width,
+        }
+    }
+
+    /// What the scores of an ensemble's members are averaged as.
+    pub(crate) const fn average(&self) -> Average {
+        match self {
+            Self::Number { mean: _, std: _ } | Self::Scores { width: _ } => Average::Scores,
+            Self::Margin { classes: _ } => Average::Margins,
+            Self::Softmax { classes: _ } => Average::Classes,
         }
     }
 

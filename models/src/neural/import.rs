@@ -15,6 +15,7 @@ use super::{
     head::Head,
     mlp::MlpShape,
     net::{InputForm, TableNet, Weights},
+    nets::NetShape,
     save::{golden, write},
 };
 use crate::{Error, Result, artifact::sha256_file, import::DenseWeights};
@@ -64,8 +65,9 @@ pub fn import_dense(source: &Path, directory: &Path, options: &ImportOptions) ->
     }
     let dense = DenseWeights::read(source)?;
     let (digest, _) = sha256_file(source)?;
-    let weights = Arc::new(to_weights(&dense));
-    let MlpShape { inputs, hidden, outputs } = weights.shape.clone();
+    let (shape, parameters) = to_parts(&dense);
+    let weights = Arc::new(Weights { shape: NetShape::mlp(&shape), parameters });
+    let MlpShape { inputs, hidden, outputs } = shape;
     let task = task.map(|task| task_spec(task, output, outputs)).transpose()?;
     let signature = Signature {
         inputs: vec![TensorSpec::rows(input, DataType::Fp32, inputs)],
@@ -107,7 +109,7 @@ fn task_spec(task: Task, output: &str, outputs: usize) -> Result<TaskSpec> {
     }
 }
 
-fn to_weights(dense: &DenseWeights) -> Weights {
+fn to_parts(dense: &DenseWeights) -> (MlpShape, Vec<f32>) {
     let last = dense.layers().len().saturating_sub(1);
     let hidden = dense.layers().iter().take(last).map(|layer| layer.outputs).collect();
     let shape = MlpShape { inputs: dense.inputs(), hidden, outputs: dense.outputs() };
@@ -116,5 +118,5 @@ fn to_weights(dense: &DenseWeights) -> Weights {
         parameters.extend_from_slice(&layer.weights);
         parameters.extend_from_slice(&layer.bias);
     }
-    Weights { shape, parameters }
+    (shape, parameters)
 }

@@ -65,6 +65,29 @@ impl Objective {
         }
     }
 
+    /// As [`Objective::per_row`], with the part `smoothing` of each label of a class spread over all classes (Szegedy et al.,
+    /// "Rethinking the Inception Architecture", 2016).
+    pub(crate) fn smoothed(self, scores: Tensor<2>, targets: Tensor<2>, smoothing: f64) -> Tensor<2> {
+        if smoothing == 0.0 {
+            return self.per_row(scores, targets);
+        }
+        let keep =
+            |losses: Tensor<2>, spread: Tensor<2>| losses.mul_scalar(1.0 - smoothing) + spread.mul_scalar(smoothing);
+        match self.loss {
+            LossKind::Logistic => {
+                let spread = (log_sigmoid(scores.clone()) + log_sigmoid(scores.clone().neg())).mul_scalar(-0.5);
+                keep(self.per_row(scores, targets), spread)
+            }
+            LossKind::Softmax => {
+                let spread = log_softmax(scores.clone(), 1).mean_dim(1).neg();
+                keep(self.per_row(scores, targets), spread)
+            }
+            LossKind::Squared | LossKind::Classic | LossKind::Quantile(_) | LossKind::Hinge => {
+                self.per_row(scores, targets)
+            }
+        }
+    }
+
     /// The loss of every row, `[rows, 1]`, for scores `[rows, outputs]` and targets `[rows, 1]` (class indices for softmax).
     pub(crate) fn per_row(self, scores: Tensor<2>, targets: Tensor<2>) -> Tensor<2> {
         match self.loss {
@@ -92,7 +115,7 @@ mod tests {
     use burn::tensor::Device;
 
     use super::*;
-    use crate::neural::mlp::matrix;
+    use crate::neural::nets::matrix;
 
     const RANGE: LabelRange = LabelRange { min: -1.5, max: 1.25 };
 
@@ -160,6 +183,25 @@ mod tests {
                 assert_close(gradients[row * 3 + index], expected, "slope of softmax");
             }
         }
+    }
+
+    #[test]
+    fn smoothed_labels_are_the_mean_over_the_labels_they_stand_for() {
+        let device = Device::flex();
+        let part = 0.3;
+        let row = |loss, scores: &[f32], target: f32, smoothing| -> f32 {
+            let objective = Objective { loss, range: LabelRange::ALL, scale: 1.0 };
+            let scores = matrix(scores.to_vec(), scores.len(), &device);
+            let losses = objective.smoothed(scores, matrix(vec![target], 1, &device), smoothing);
+            losses.into_data().try_into_vec::<f32>().unwrap()[0]
+        };
+        let scores = [0.7_f32, -1.1, 0.2];
+        let plain: Vec<f32> = (0..3).map(|class| row(LossKind::Softmax, &scores, class as f32, 0.0)).collect();
+        let expected = (1.0 - part) * plain[1] + part * plain.iter().sum::<f32>() / 3.0;
+        assert!((row(LossKind::Softmax, &scores, 1.0, f64::from(part)) - expected).abs() < 1e-6);
+        let plain = |label| row(LossKind::Logistic, &scores[..1], label, 0.0);
+        let expected = (1.0 - part) * plain(-1.0) + part * f32::midpoint(plain(1.0), plain(-1.0));
+        assert!((row(LossKind::Logistic, &scores[..1], -1.0, f64::from(part)) - expected).abs() < 1e-6);
     }
 
     #[test]

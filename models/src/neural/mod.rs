@@ -1,8 +1,9 @@
-//! Neural nets on burn: the multi-layer perceptron, its training, and the net as it is served.
+//! Neural nets on burn: what they are made of, their training, and nets as they are served.
 //!
+//! - [`nets`]: perceptrons, ensembles of them, residual nets and transformers over tables, with embeddings of numbers.
 //! - Training: [`train`] takes a table to an artifact. The loop is our own and small (`fit`): batches are gathered on the
-//!   device from rows that were uploaded once, losses are read back once an epoch, all randomness is a function of seed and
-//!   epoch (`sampler`), and the state after every epoch is on disk (`checkpoint`).
+//!   device from rows that were uploaded once, all randomness is a function of seed, epoch and step (`sampler`), and the state
+//!   is on disk behind every epoch and every half minute (`checkpoint`).
 //! - Serving: [`Formats`] opens an artifact as a [`TableNet`] (host half), which places replicas on devices (`replica`).
 //! - [`import_dense`] makes an artifact of weights from elsewhere.
 //!
@@ -21,6 +22,7 @@ mod loss;
 pub mod metrics;
 mod mlp;
 mod net;
+pub mod nets;
 mod prepare;
 mod provenance;
 mod replica;
@@ -28,16 +30,17 @@ mod sampler;
 mod save;
 mod settings;
 mod train;
+mod weigh;
 mod weights;
 
 #[cfg(feature = "gpu")]
 pub(crate) use faults::failure;
 pub use fit::TrainControl;
-pub use format::{DENSE_KIND, Formats, MLP_KIND};
+pub use format::{DENSE_KIND, Formats};
 pub use head::{LABEL, PREDICTION, PROBABILITIES};
 pub use import::{ImportOptions, Imported, import_dense};
-pub use mlp::{Layer, Mlp, MlpShape};
+pub use mlp::{Layer, MlpShape};
 pub use net::TableNet;
 pub(crate) use provenance::packages;
-pub use settings::MlpSettings;
+pub use settings::{EmbeddingSettings, NetName, NetSettings, Schedule};
 pub use train::{TrainOptions, Trained, train};

@@ -7,7 +7,7 @@ use contract::{
     Signature, Tensor,
 };
 
-use super::{dense::DenseNet, head::Head, mlp::MlpShape, replica::NetReplica};
+use super::{dense::DenseNet, head::Head, nets::NetShape, replica::NetReplica};
 use crate::{batches::run_rows, device::to_burn, host_replica::HostReplica, table::Encoders};
 
 /// Row counts that devices compile for. Twice the rows cost a GPU about the same until it is full, so powers of two waste
@@ -16,9 +16,6 @@ const BUCKETS: [usize; 11] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
 
 /// The same for the CPU, where nothing is compiled and every row costs.
 const CPU_BUCKETS: [usize; 20] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024];
-
-/// Layers of up to this many inputs are summed in one piece by the CPU's matrix product, whatever the batch.
-const EXACT_INPUTS: usize = 512;
 
 /// Nets of up to this many parameters are computed by [`DenseNet`] on the CPU: their weights stay in a core's own cache. Beyond
 /// that, a matrix product that is blocked for the cache wins.
@@ -40,11 +37,11 @@ pub(crate) enum InputForm {
 /// Weights of a net, shared by its replicas.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Weights {
-    pub(crate) shape: MlpShape,
+    pub(crate) shape: NetShape,
     pub(crate) parameters: Vec<f32>,
 }
 
-/// A multi-layer perceptron over a table's rows, or over plain numbers when it was imported.
+/// A net over a table's rows, or over plain numbers when it was imported.
 #[derive(Clone, Debug)]
 pub struct TableNet {
     signature: Signature,
@@ -53,7 +50,7 @@ pub struct TableNet {
     weights: Arc<Weights>,
     golden: Option<Golden>,
     cpu_only: bool,
-    /// The net as the CPU reads it best, made when a CPU first asks for it; none when it is too large for that.
+    /// The net as the CPU reads it best, made when a CPU first asks for it; none when it is too large for that, or no perceptron.
     dense: OnceLock<Option<Arc<DenseNet>>>,
 }
 
@@ -70,22 +67,23 @@ impl TableNet {
         Self { signature, input, head, weights, golden, cpu_only, dense: OnceLock::new() }
     }
 
-    /// The net as the CPU computes it, unless it is too large for that.
+    /// The net as the CPU computes it, unless it is too large for that or no perceptron.
     fn dense(&self) -> Option<&Arc<DenseNet>> {
         let make = || {
             let Weights { shape, parameters } = &*self.weights;
-            self.is_small().then(|| Arc::new(DenseNet::new(shape, parameters)))
+            let mlp = shape.as_mlp().filter(|_| self.is_small())?;
+            Some(Arc::new(DenseNet::new(&mlp, parameters)))
         };
         self.dense.get_or_init(make).as_ref()
     }
 
     fn is_small(&self) -> bool {
-        self.weights.shape.parameters() <= MOST_DENSE_PARAMETERS
+        self.weights.parameters.len() <= MOST_DENSE_PARAMETERS
     }
 
     /// What does not fit together, as what was expected and what came.
     pub(crate) fn check(&self) -> Result<(), (String, String)> {
-        let MlpShape { inputs, hidden: _, outputs } = &self.weights.shape;
+        let NetShape { inputs, outputs, .. } = &self.weights.shape;
         let (width, scores) = (self.width(), self.head.scores());
         if *inputs != width {
             return Err((format!("weights for {width} values a row"), format!("weights for {inputs}")));
@@ -121,11 +119,11 @@ impl TableNet {
 
     /// Sizes of the net.
     #[must_use]
-    pub fn shape(&self) -> &MlpShape {
+    pub fn shape(&self) -> &NetShape {
         &self.weights.shape
     }
 
-    /// The parameters, flat, in the order of [`MlpShape::layers`].
+    /// The parameters, flat, in the order of the saved weights' keys.
     #[must_use]
     pub fn parameters(&self) -> &[f32] {
         &self.weights.parameters
@@ -190,11 +188,9 @@ impl Model for TableNet {
         &self.signature
     }
 
-    /// Exact where only the CPU computes and the net is small or no layer takes more than 512 values, as measured by the tests;
-    /// elsewhere within a relative 1e-4.
+    /// Exact where only the CPU computes and the net is a perceptron that is small; elsewhere within a relative 1e-4.
     fn invariance(&self) -> Invariance {
-        let narrow = self.weights.shape.layers().iter().all(|layer| layer.inputs <= EXACT_INPUTS);
-        if self.cpu_only && (self.is_small() || narrow) {
+        if self.cpu_only && self.is_small() && self.weights.shape.as_mlp().is_some() {
             Invariance::Exact
         } else {
             Invariance::Within(BATCH_TOLERANCE)
@@ -232,7 +228,7 @@ impl Model for TableNet {
         let burn = to_burn(device)
             .map_err(|error| RunError::DeviceLost { device: device.to_string(), reason: error.to_string() })?;
         let Weights { shape, parameters } = &*self.weights;
-        Ok(Box::new(NetReplica::new(shape, parameters, device, burn)))
+        Ok(Box::new(NetReplica::new(shape, parameters, self.head.average(), device, burn)))
     }
 
     fn golden(&self) -> Option<&Golden> {

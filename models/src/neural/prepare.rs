@@ -6,6 +6,7 @@ use super::{fit::Samples, loss::Objective, train::TrainOptions};
 use crate::{
     Error, Result,
     artifact::sha256_bytes,
+    neural::weigh::Weigh,
     table::{Encoders, Table, TargetEncoder, split},
 };
 
@@ -35,7 +36,8 @@ pub(crate) fn prepare(options: &TrainOptions) -> Result<Prepared> {
     for name in &options.ignore {
         table.column_index(name)?;
     }
-    let kept = |name: &str| name != target && !options.ignore.iter().any(|ignored| ignored == name);
+    let no_features = options.ignore.iter().chain(&options.weight).chain(&options.split);
+    let kept = |name: &str| name != target && !no_features.clone().any(|other| other == name);
     let features: Vec<String> =
         table.columns().iter().map(|column| &column.name).filter(|name| kept(name)).cloned().collect();
 
@@ -55,7 +57,10 @@ pub(crate) fn prepare(options: &TrainOptions) -> Result<Prepared> {
         Task::Regression => None,
         Task::Binary | Task::Multiclass => Some(TargetEncoder::strata(&table, target, &labelled)?),
     };
-    let (training_rows, validation_rows) = split(&labelled, options.valid, options.seed, strata.as_deref());
+    let (training_rows, validation_rows) = match &options.split {
+        Some(column) => table.split_by(column, &labelled)?,
+        None => split(&labelled, options.valid, options.seed, strata.as_deref()),
+    };
     if validation_rows.is_empty() {
         let message = "expected rows to hold out, got none: every class has one row only".to_owned();
         return Err(Error::Setting(message));
@@ -65,11 +70,17 @@ pub(crate) fn prepare(options: &TrainOptions) -> Result<Prepared> {
     let (encoder, task) = TargetEncoder::fit(&table, target, Some(task), &training_rows)?;
     let labels = encoder.encode(&table, target, &training_rows)?;
     let objective = objective(loss, &encoder, &labels);
-    let training =
-        Samples { features: encoders.encode_table(&table, &training_rows)?, targets: objective.targets(labels) };
+    let weigh = Weigh::new(options, &table, &encoder, &labels)?.scaled(&table, &training_rows, &labels)?;
+    let training = Samples {
+        features: encoders.encode_table(&table, &training_rows)?,
+        weights: weigh.rows(&table, &training_rows, &labels)?,
+        targets: objective.targets(labels),
+    };
+    let labels = encoder.encode(&table, target, &validation_rows)?;
     let validation = Samples {
         features: encoders.encode_table(&table, &validation_rows)?,
-        targets: objective.targets(encoder.encode(&table, target, &validation_rows)?),
+        weights: weigh.rows(&table, &validation_rows, &labels)?,
+        targets: objective.targets(labels),
     };
     let digest = table.digest().map(str::to_owned);
     let fingerprint = fingerprint(options, digest.as_deref(), task, loss)?;
@@ -110,12 +121,14 @@ fn objective(loss: LossKind, target: &TargetEncoder, labels: &[f32]) -> Objectiv
 /// A digest of all that decides the course of a run: the data, how it is encoded and split, and how the net is trained. The
 /// number of epochs, patience, time budget and device are left out, so that they may change on resume.
 fn fingerprint(options: &TrainOptions, digest: Option<&str>, task: Task, loss: LossKind) -> Result<String> {
-    let model = super::MlpSettings { epochs: 0, patience: 0, ..options.model.clone() };
+    let model = super::NetSettings { epochs: 0, patience: 0, ..options.model.clone() };
     let all = serde_json::json!({
         "data": digest,
         "table": format!("{:?}", options.table),
         "target": options.target,
         "ignore": options.ignore,
+        "weight": options.weight,
+        "split": options.split,
         "task": task,
         "loss": loss,
         "model": model,

@@ -1,35 +1,30 @@
 //! The device half of a served net: one upload, one read-back a batch, two batches in flight.
 //!
-//! On a GPU a batch is padded to its bucket, whose kernels were compiled by warming. On the CPU nothing is compiled, so only
-//! what reproducibility needs is added: a batch has at least two rows and a layer at least two units, because for one
-//! row or one column the matrix product takes another path with another order of additions. So a row's answer is the same
-//! bits in any batch there (`Invariance::Exact`; see `net` for the limits, and the test `replica` for the proof).
+//! On a GPU a batch is padded to its bucket, whose kernels were compiled by warming. On the CPU nothing is compiled, and nothing
+//! is added.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use burn::tensor::{Device, Tensor};
 use contract::{DeviceKind, MemoryUse, Replica, RowBlock, RunError, Ticket};
 
 use super::{
     faults::{read_values, run_error},
-    mlp::{Mlp, MlpShape, matrix, vector},
+    nets::{Average, Mode, Net, NetShape, Plan, matrix, vector},
 };
 
 /// Batches that may be submitted and not yet collected.
 const IN_FLIGHT: usize = 2;
 
-/// Rows and units that keep the CPU's matrix product on its general path.
-const LEAST_ON_CPU: usize = 2;
-
 pub(crate) struct NetReplica {
-    mlp: Mlp,
+    net: Net,
+    average: Average,
     device: Device,
     device_name: String,
     on_cpu: bool,
     inputs: usize,
-    /// Scores wanted per row, and computed per row.
+    /// Scores per row.
     outputs: usize,
-    computed: usize,
     activations: usize,
     weights: u64,
     largest_bucket: usize,
@@ -45,21 +40,24 @@ struct Pending {
 
 impl NetReplica {
     /// Places a net on `device`, which is `burn` to burn.
-    pub(crate) fn new(shape: &MlpShape, parameters: &[f32], device: &contract::Device, burn: Device) -> Self {
-        let on_cpu = device.kind == DeviceKind::Cpu;
-        let least = if on_cpu { LEAST_ON_CPU } else { 1 };
-        let (placed, parameters) = shape.padded(parameters, least);
-        let weights = size_of_val(parameters.as_slice()) as u64;
+    pub(crate) fn new(
+        shape: &NetShape,
+        parameters: &[f32],
+        average: Average,
+        device: &contract::Device,
+        burn: Device,
+    ) -> Self {
+        let plan = Arc::new(Plan::new(shape.clone(), &burn));
         Self {
-            mlp: Mlp::new(&placed, &vector(parameters, &burn)),
+            net: Net::new(&plan, &vector(parameters.to_vec(), &burn)),
+            average,
             device: burn,
             device_name: device.to_string(),
-            on_cpu,
+            on_cpu: device.kind == DeviceKind::Cpu,
             inputs: shape.inputs,
             outputs: shape.outputs,
-            computed: placed.outputs,
-            activations: placed.activations(),
-            weights,
+            activations: shape.activations(),
+            weights: size_of_val(parameters) as u64,
             largest_bucket: 0,
             next: 0,
             pending: VecDeque::with_capacity(IN_FLIGHT),
@@ -92,11 +90,12 @@ impl Replica for NetReplica {
         if self.pending.len() >= IN_FLIGHT {
             return Err(self.failed(&format!("expected at most {IN_FLIGHT} batches in flight")));
         }
-        let placed = if self.on_cpu { rows.max(LEAST_ON_CPU) } else { bucket };
+        let placed = if self.on_cpu { rows } else { bucket };
         let mut values = Vec::with_capacity(placed * self.inputs);
         values.extend_from_slice(batch.data().as_slice::<f32>());
         values.resize(placed * self.inputs, 0.0);
-        let scores = self.mlp.forward(matrix(values, self.inputs, &self.device), &[]);
+        let passed = self.net.forward(matrix(values, self.inputs, &self.device), Mode::Serve);
+        let scores = NetShape::averaged(passed.scores, self.average);
         if !self.on_cpu {
             // Operations wait in the host's queue until they are flushed; without this the device would idle until collect.
             self.device.flush().map_err(|error| run_error(&self.device_name, &error))?;
@@ -117,13 +116,7 @@ impl Replica for NetReplica {
         };
         let values = read_values(&self.device_name, scores)?;
         out.reset(self.outputs * size_of::<f32>());
-        if self.computed == self.outputs {
-            out.data_mut().extend_from_slice(&values[..rows * self.outputs]);
-        } else {
-            for row in values.chunks_exact(self.computed).take(rows) {
-                out.data_mut().extend_from_slice(&row[..self.outputs]);
-            }
-        }
+        out.data_mut().extend_from_slice(&values[..rows * self.outputs]);
         Ok(())
     }
 

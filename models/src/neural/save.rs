@@ -6,11 +6,10 @@ use contract::{AlignedBuffer, Device, Golden, Model, RowBlock, Signature, Task, 
 
 use super::{
     fit::Fitted,
-    format::MLP_KIND,
     head::{Head, PREDICTION, PROBABILITIES},
     metrics::{self, Metrics},
-    mlp::MlpShape,
     net::{InputForm, TableNet, Weights},
+    nets::NetShape,
     prepare::Prepared,
     train::TrainOptions,
     weights,
@@ -31,7 +30,7 @@ const GOLDEN_TOLERANCE: f32 = 1e-3;
 pub(crate) fn save(
     options: &TrainOptions,
     prepared: Prepared,
-    shape: &MlpShape,
+    shape: NetShape,
     head: Head,
     fitted: Fitted,
     metadata: &mut VersionMetadata,
@@ -57,7 +56,7 @@ pub(crate) fn save(
         columns: encoders.columns(),
         task: head.task_spec(objective.loss),
     };
-    let weights = Arc::new(Weights { shape: shape.clone(), parameters: fitted.parameters });
+    let weights = Arc::new(Weights { shape, parameters: fitted.parameters });
     let input = InputForm::Table(Box::new(encoders.clone()));
     let net = TableNet::new(signature.clone(), input, head, weights.clone(), None, false);
     net.check().map_err(|(expected, got)| Error::Setting(format!("expected {expected}, got {got}")))?;
@@ -71,7 +70,8 @@ pub(crate) fn save(
     let sample = table.take(&validation_rows[..validation_rows.len().min(GOLDEN_ROWS)])?;
     let golden = golden(&net, tensors(&sample, &encoders.columns())?)?;
     let hyper_parameters = metadata.hyper_parameters.clone();
-    write(&options.directory, MLP_KIND, signature, Some((encoders, target)), hyper_parameters, &weights, &golden)?;
+    let kind = options.model.name().as_str();
+    write(&options.directory, kind, signature, Some((encoders, target)), hyper_parameters, &weights, &golden)?;
     Ok(notes)
 }
 

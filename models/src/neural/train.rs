@@ -14,16 +14,18 @@ use super::{
     checkpoint::Checkpoint,
     fit::{FitJob, Fitted, TrainControl, fit},
     head::Head,
-    mlp::MlpShape,
     prepare::{Prepared, prepare},
     save::save,
-    settings::MlpSettings,
+    settings::NetSettings,
 };
 use crate::{
     Error, Result,
     device::to_burn,
     table::{EncoderOptions, TableOptions},
 };
+
+/// How long training goes on without a checkpoint inside of an epoch.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
 
 /// What to train, on what, and where to put it.
 #[derive(Clone, Debug)]
@@ -36,12 +38,14 @@ pub struct TrainOptions {
     pub target: String,
     /// Columns that are no features, such as identifiers.
     pub ignore: Vec<String>,
+    /// Column that says what each row weighs, and is no feature.
+    pub weight: Option<String>,
     /// Task; told from the target column when none.
     pub task: Option<Task>,
     /// Loss; the task's own when none: squared, logistic or softmax.
     pub loss: Option<LossKind>,
     /// Sizes and training of the net.
-    pub model: MlpSettings,
+    pub model: NetSettings,
     /// How columns are encoded.
     pub encoders: EncoderOptions,
     /// Where to train.
@@ -50,6 +54,9 @@ pub struct TrainOptions {
     pub time_budget: Option<Duration>,
     /// Part of the rows that is held out, above 0 and below 1.
     pub valid: f64,
+    /// Column that says of each row whether it is trained on (`train`), held out (`valid`) or neither, in place of that part; no
+    /// feature.
+    pub split: Option<String>,
     /// Decides the split, the net's start, the order of rows and the dropout.
     pub seed: u64,
     /// Directory of the artifact; must not exist.
@@ -73,13 +80,15 @@ impl TrainOptions {
             table: TableOptions::default(),
             target: target.to_owned(),
             ignore: Vec::new(),
+            weight: None,
             task: None,
             loss: None,
-            model: MlpSettings::default(),
+            model: NetSettings::default(),
             encoders: EncoderOptions::default(),
             device: Device::cpu(),
             time_budget: None,
             valid: 0.2,
+            split: None,
             seed: 0,
             directory: directory.into(),
             checkpoint: None,
@@ -131,18 +140,20 @@ pub fn train(options: &TrainOptions, control: &TrainControl) -> Result<Trained> 
     let burn_device = to_burn(&options.device)?;
     let mut prepared = prepare(options)?;
     let head = Head::new(&prepared.target);
-    let shape =
-        MlpShape { inputs: prepared.encoders.width(), hidden: options.model.hidden.clone(), outputs: head.scores() };
+    let encoders = &prepared.encoders;
+    let shape = options.model.shape(encoders.segments(), encoders.width(), &prepared.training.features, head.scores());
+    shape.check().map_err(|(expected, got)| Error::Setting(format!("expected {expected}, got {got}")))?;
+    let layout = shape.layout();
     let checkpoint = options.checkpoint.as_ref().map(|path| Checkpoint::new(path, prepared.fingerprint.clone()));
     let resume = match &checkpoint {
-        Some(checkpoint) if options.resume => Some(checkpoint.load(shape.parameters())?),
+        Some(checkpoint) if options.resume => Some(checkpoint.load(layout.len())?),
         Some(_) | None => None,
     };
     (control.on_event)(&TrainEvent::Started {
         training_rows: prepared.training_rows.len() as u64,
         validation_rows: prepared.validation_rows.len() as u64,
         features: prepared.encoders.columns().len(),
-        parameters: shape.parameters() as u64,
+        parameters: layout.trained() as u64,
         epochs: options.model.epochs,
         device: options.device.to_string(),
     });
@@ -151,18 +162,20 @@ pub fn train(options: &TrainOptions, control: &TrainControl) -> Result<Trained> 
         shape: &shape,
         settings: &options.model,
         objective: prepared.objective,
+        average: head.average(),
         seed: options.seed,
         device: &burn_device,
         device_name: &device_name,
         on_host: options.device.kind == DeviceKind::Cpu,
         deadline: options.time_budget.and_then(|budget| begun.checked_add(budget)),
         checkpoint: checkpoint.as_ref(),
+        checkpoint_every: CHECKPOINT_EVERY,
     };
     let training = std::mem::take(&mut prepared.training);
     let fitted = fit(&job, training, prepared.validation.clone(), resume, control)?;
     prepared.notes.extend(fitted.note.clone());
     let mut metadata = metadata(options, &prepared, &fitted);
-    let notes = save(options, prepared, &shape, head, fitted, &mut metadata)?;
+    let notes = save(options, prepared, shape, head, fitted, &mut metadata)?;
     Ok(Trained { directory: options.directory.clone(), metadata, notes })
 }
 
@@ -188,6 +201,6 @@ fn metadata(options: &TrainOptions, prepared: &Prepared, fitted: &Fitted) -> Ver
         git_commit: std::env::current_dir().ok().and_then(|directory| super::provenance::git_commit(&directory)),
         device: Some(options.device.to_string()),
         parent: options.parent,
-        ..VersionMetadata::new(super::MLP_KIND)
+        ..VersionMetadata::new(options.model.name().as_str())
     }
 }

@@ -1,126 +1,190 @@
-//! Weights in safetensors: layer `i` (from 0) is `layers.{i}.weight`, F32 row-major `[inputs, outputs]`, and
-//! `layers.{i}.bias`, F32 `[outputs]`. The sizes of the net follow from the tensors' shapes.
+//! Weights in safetensors: one F32 tensor a parameter, by the keys and shapes of the net's layout (`docs/nets.md` lists them).
+//! The header's metadata holds the net's sizes as JSON under `emberline.net`.
+//!
+//! A perceptron without embeddings needs no metadata: layer `i` (from 0) is `layers.{i}.weight` `[inputs, outputs]` and
+//! `layers.{i}.bias` `[outputs]`, and its sizes follow from the shapes.
 
-use std::path::Path;
+use std::{collections::HashMap, path::Path};
 
 use contract::OpenError;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
-use super::mlp::MlpShape;
+use super::{
+    mlp::MlpShape,
+    net::Weights,
+    nets::{NetShape, Parameter},
+};
 
-fn weight_key(layer: usize) -> String {
-    format!("layers.{layer}.weight")
-}
+/// Where the header has the sizes of a net.
+const SHAPE_KEY: &str = "emberline.net";
 
-fn bias_key(layer: usize) -> String {
-    format!("layers.{layer}.bias")
-}
+/// What was expected and what came.
+type Misfit = (String, String);
 
-/// The safetensors bytes of a perceptron.
+/// The safetensors bytes of a net.
 ///
 /// # Errors
 /// One sentence when the sizes and the number of parameters disagree.
-pub(crate) fn write(shape: &MlpShape, parameters: &[f32]) -> Result<Vec<u8>, String> {
-    if parameters.len() != shape.parameters() {
-        return Err(format!("expected {} parameters, got {}", shape.parameters(), parameters.len()));
+pub(crate) fn write(shape: &NetShape, parameters: &[f32]) -> Result<Vec<u8>, String> {
+    let layout = shape.layout();
+    if parameters.len() != layout.len() {
+        return Err(format!("expected {} parameters, got {}", layout.len(), parameters.len()));
     }
-    let mut views = Vec::new();
-    for (index, layer) in shape.layers().into_iter().enumerate() {
-        let weight: &[u8] = bytemuck::cast_slice(&parameters[layer.weight]);
-        let bias: &[u8] = bytemuck::cast_slice(&parameters[layer.bias]);
-        let view = |shape, bytes| TensorView::new(Dtype::F32, shape, bytes).map_err(|error| error.to_string());
-        views.push((weight_key(index), view(vec![layer.inputs, layer.outputs], weight)?));
-        views.push((bias_key(index), view(vec![layer.outputs], bias)?));
-    }
-    safetensors::serialize(views, None).map_err(|error| error.to_string())
+    let view = |parameter: &Parameter| {
+        let bytes: &[u8] = bytemuck::cast_slice(&parameters[parameter.range.clone()]);
+        TensorView::new(Dtype::F32, parameter.shape.clone(), bytes).map(|view| (parameter.key.clone(), view))
+    };
+    let views =
+        layout.parameters().iter().map(view).collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
+    let metadata = match shape.as_mlp() {
+        Some(_) => None,
+        None => {
+            let json = serde_json::to_string(shape).map_err(|error| error.to_string())?;
+            Some(HashMap::from([(SHAPE_KEY.to_owned(), json)]))
+        }
+    };
+    safetensors::serialize(views, metadata).map_err(|error| error.to_string())
 }
 
 /// Reads what [`write`] wrote; `path` names the file in errors.
 ///
 /// # Errors
-/// [`OpenError::Content`] when the bytes are not safetensors or the layers do not fit together.
-pub(crate) fn read(bytes: &[u8], path: &Path) -> Result<(MlpShape, Vec<f32>), OpenError> {
-    let content =
-        |expected: &str, got: String| OpenError::Content { path: path.to_owned(), expected: expected.to_owned(), got };
-    let tensors = SafeTensors::deserialize(bytes).map_err(|error| content("safetensors", error.to_string()))?;
+/// [`OpenError::Content`] when the bytes are not safetensors or the tensors are not those of the net.
+pub(crate) fn read(bytes: &[u8], path: &Path) -> Result<Weights, OpenError> {
+    let content = |(expected, got): Misfit| OpenError::Content { path: path.to_owned(), expected, got };
+    let unreadable = |error: &dyn std::fmt::Display| content(("safetensors".to_owned(), error.to_string()));
+    let tensors = SafeTensors::deserialize(bytes).map_err(|error| unreadable(&error))?;
+    let (_, header) = SafeTensors::read_metadata(bytes).map_err(|error| unreadable(&error))?;
+    let sizes = header.metadata().as_ref().and_then(|entries| entries.get(SHAPE_KEY));
+    let shape = match sizes {
+        Some(json) => {
+            let shape: NetShape = serde_json::from_str(json)
+                .map_err(|error| content(("the sizes of a net".to_owned(), error.to_string())))?;
+            shape.check().map_err(content)?;
+            shape
+        }
+        None => NetShape::mlp(&perceptron(&tensors).map_err(content)?),
+    };
+    let parameters = parameters(&shape, &tensors).map_err(content)?;
+    Ok(Weights { shape, parameters })
+}
+
+/// The sizes of the perceptron whose layers these are.
+fn perceptron(tensors: &SafeTensors<'_>) -> Result<MlpShape, Misfit> {
     if tensors.is_empty() || !tensors.len().is_multiple_of(2) {
-        return Err(content("a weight and a bias for each layer", format!("{} tensors", tensors.len())));
+        return Err(("a weight and a bias for each layer".to_owned(), format!("{} tensors", tensors.len())));
     }
     let mut sizes = Vec::new();
-    let mut parameters = Vec::new();
     for layer in 0..tensors.len() / 2 {
-        let tensor = |key: String| {
-            tensors.tensor(&key).map_err(|_| content(&format!("tensor '{key}'"), "none of this name".to_owned()))
+        let shape = |part: &str| {
+            let key = format!("layers.{layer}.{part}");
+            let tensor = tensors.tensor(&key);
+            tensor.map(|tensor| tensor.shape().to_vec()).map_err(|_| absent(&key))
         };
-        let weight = tensor(weight_key(layer))?;
-        let bias = tensor(bias_key(layer))?;
-        let (&[inputs, outputs], &[units]) = (weight.shape(), bias.shape()) else {
-            let got = format!("shapes {:?} and {:?} in layer {layer}", weight.shape(), bias.shape());
-            return Err(content("a weight [inputs, outputs] and a bias [outputs]", got));
+        let (weight, bias) = (shape("weight")?, shape("bias")?);
+        let ([inputs, outputs], [units]) = (weight.as_slice(), bias.as_slice()) else {
+            let got = format!("shapes {weight:?} and {bias:?} in layer {layer}");
+            return Err(("a weight [inputs, outputs] and a bias [outputs]".to_owned(), got));
         };
-        if weight.dtype() != Dtype::F32 || bias.dtype() != Dtype::F32 {
-            let got = format!("{:?} and {:?} in layer {layer}", weight.dtype(), bias.dtype());
-            return Err(content("F32 tensors", got));
-        }
-        let before = *sizes.last().unwrap_or(&inputs);
-        if inputs != before || units != outputs || inputs == 0 || outputs == 0 {
-            let got = format!(
-                "weight {:?} and bias {:?} in layer {layer} behind {before} values",
-                weight.shape(),
-                bias.shape()
-            );
-            return Err(content("layers that fit together", got));
+        let before = *sizes.last().unwrap_or(inputs);
+        if *inputs != before || units != outputs || *inputs == 0 || *outputs == 0 {
+            let got = format!("weight {weight:?} and bias {bias:?} in layer {layer} behind {before} values");
+            return Err(("layers that fit together".to_owned(), got));
         }
         if layer == 0 {
-            sizes.push(inputs);
+            sizes.push(*inputs);
         }
-        sizes.push(outputs);
-        // The bytes of a file need not be aligned to four.
-        for part in [weight.data(), bias.data()] {
-            let (values, _) = part.as_chunks::<4>();
-            parameters.extend(values.iter().map(|value| f32::from_le_bytes(*value)));
-        }
-    }
-    if let Some(position) = parameters.iter().position(|value: &f32| !value.is_finite()) {
-        return Err(content("finite weights", format!("{} at position {position}", parameters[position])));
+        sizes.push(*outputs);
     }
     let outputs = sizes.pop().unwrap_or_default();
     let inputs = sizes.remove(0);
-    Ok((MlpShape { inputs, hidden: sizes, outputs }, parameters))
+    Ok(MlpShape { inputs, hidden: sizes, outputs })
+}
+
+fn absent(key: &str) -> Misfit {
+    (format!("tensor '{key}'"), "none of this name".to_owned())
+}
+
+/// The flat parameters of a net.
+fn parameters(shape: &NetShape, tensors: &SafeTensors<'_>) -> Result<Vec<f32>, Misfit> {
+    let layout = shape.layout();
+    if tensors.len() != layout.parameters().len() {
+        return Err((format!("{} tensors", layout.parameters().len()), tensors.len().to_string()));
+    }
+    // Memory for what the file holds, not for what its header says.
+    let mut parameters = Vec::new();
+    for Parameter { key, shape, .. } in layout.parameters() {
+        let tensor = tensors.tensor(key).map_err(|_| absent(key))?;
+        if tensor.dtype() != Dtype::F32 {
+            return Err(("F32 tensors".to_owned(), format!("{:?} as '{key}'", tensor.dtype())));
+        }
+        if tensor.shape() != shape {
+            return Err((format!("tensor '{key}' of shape {shape:?}"), format!("{:?}", tensor.shape())));
+        }
+        // The bytes of a file need not be aligned to four.
+        let (values, _) = tensor.data().as_chunks::<4>();
+        let start = parameters.len();
+        parameters.extend(values.iter().map(|value| f32::from_le_bytes(*value)));
+        if let Some(place) = parameters[start..].iter().position(|value| !value.is_finite()) {
+            let got = format!("{} at place {place} of '{key}'", parameters[start + place]);
+            return Err(("finite weights".to_owned(), got));
+        }
+    }
+    Ok(parameters)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::neural::nets::tests::shapes;
+
+    fn mlp(hidden: Vec<usize>) -> NetShape {
+        NetShape::mlp(&MlpShape { inputs: 3, hidden, outputs: 2 })
+    }
 
     #[test]
     fn reads_back_what_it_wrote_to_the_bit() {
-        for hidden in [vec![], vec![4], vec![5, 3, 2], vec![2; 12]] {
-            let shape = MlpShape { inputs: 3, hidden, outputs: 2 };
-            let parameters = shape.initial_parameters(9);
+        let perceptrons = [vec![], vec![4], vec![5, 3, 2], vec![2; 12]].map(mlp);
+        for shape in perceptrons.into_iter().chain(shapes()) {
+            let parameters = shape.layout().initial(9);
             let bytes = write(&shape, &parameters).unwrap();
-            assert_eq!(read(&bytes, Path::new("w")).unwrap(), (shape, parameters));
+            // Nothing is lost of dropout and of the parts of the row but for a perceptron, which the file knows by its layers.
+            let shape = shape.as_mlp().map_or(shape, |mlp| NetShape::mlp(&mlp));
+            assert_eq!(read(&bytes, Path::new("w")).unwrap(), Weights { shape, parameters });
         }
     }
 
     #[test]
     fn refuses_what_is_no_net() {
-        let shape = MlpShape { inputs: 3, hidden: vec![4], outputs: 2 };
-        let mut parameters = shape.initial_parameters(9);
+        let shape = mlp(vec![4]);
+        let mut parameters = shape.layout().initial(9);
         assert!(write(&shape, &parameters[1..]).is_err());
         let bytes = write(&shape, &parameters).unwrap();
         assert!(matches!(read(&bytes[..bytes.len() - 1], Path::new("w")), Err(OpenError::Content { .. })));
         parameters[0] = f32::NAN;
         let error = read(&write(&shape, &parameters).unwrap(), Path::new("w")).unwrap_err().to_string();
-        assert_eq!(error, "w: expected finite weights, got NaN at position 0");
+        assert_eq!(error, "w: expected finite weights, got NaN at place 0 of 'layers.0.weight'");
 
-        let misfit = MlpShape { inputs: 5, hidden: vec![], outputs: 2 };
-        let values = misfit.initial_parameters(1);
+        let values = [0.5_f32; 10];
         let views = [
-            ("layers.0.weight", TensorView::new(Dtype::F32, vec![5, 2], bytemuck::cast_slice(&values[..10])).unwrap()),
+            ("layers.0.weight", TensorView::new(Dtype::F32, vec![5, 2], bytemuck::cast_slice(&values)).unwrap()),
             ("layers.0.bias", TensorView::new(Dtype::F32, vec![1], bytemuck::cast_slice(&values[..1])).unwrap()),
         ];
         let error = read(&safetensors::serialize(views, None).unwrap(), Path::new("w")).unwrap_err().to_string();
         assert!(error.contains("expected layers that fit together"), "{error}");
+    }
+
+    #[test]
+    fn a_header_that_asks_for_too_much_gets_nothing() {
+        for mut shape in shapes() {
+            let bytes = write(&shape, &shape.layout().initial(1)).unwrap();
+            shape.outputs += 1;
+            let json = serde_json::to_string(&shape).unwrap();
+            let tensors = SafeTensors::deserialize(&bytes).unwrap();
+            let views = tensors.tensors();
+            let lie = safetensors::serialize(views, Some(HashMap::from([(SHAPE_KEY.to_owned(), json)]))).unwrap();
+            let error = read(&lie, Path::new("w")).unwrap_err().to_string();
+            assert!(error.contains("of shape"), "{error}");
+        }
     }
 }

@@ -120,6 +120,22 @@ impl Table {
         Ok((0..self.rows()).filter(|row| !missing(column.cell(*row))).collect())
     }
 
+    /// What `rows` weigh by the numbers of column `name`.
+    ///
+    /// # Errors
+    /// [`Error::Column`] when there is no such column, or one of the rows has no number that is 0 or more.
+    pub(crate) fn weights(&self, name: &str, rows: &[usize]) -> Result<Vec<f64>> {
+        let column = self.column(self.column_index(name)?);
+        let weight = |row: &usize| match column.cell(*row).number() {
+            Ok(Some(weight)) if weight >= 0.0 && weight.is_finite() => Ok(weight),
+            Ok(Some(other)) => {
+                Err(column_error(name, format!("expected a weight of 0 or more in row {row}, got {other}")))
+            }
+            Ok(None) | Err(_) => Err(column_error(name, format!("expected a weight in row {row}, got none"))),
+        };
+        rows.iter().map(weight).collect()
+    }
+
     /// The value in `row` of column number `column`; whole numbers are integers, dates are ISO 8601 text, and what is
     /// outside of the table is missing.
     #[must_use]

@@ -24,7 +24,7 @@ mod write;
 
 pub(crate) use cell::{Cell, Unfit};
 pub use data::Table;
-pub use encode::{EncoderOptions, Encoders, NumericEncoding};
+pub use encode::{EncoderOptions, Encoders, NumericEncoding, Segment};
 pub use reader::{TableOptions, TableReader};
 pub use split::split;
 pub use target::TargetEncoder;

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
+use super::data::{Table, column_error};
+use crate::Result;
+
 /// Splits `rows` into training and validation rows, both ascending. The same arguments give the same split on every machine.
 ///
 /// `valid` is the part that is held out, from 0 to below 1; as long as there are two rows, a part above 0 holds out at
@@ -31,6 +34,26 @@ pub fn split(rows: &[usize], valid: f64, seed: u64, strata: Option<&[u32]>) -> (
     training.sort_unstable();
     validation.sort_unstable();
     (training, validation)
+}
+
+impl Table {
+    /// Splits `rows` by what column `name` says of each: `train` or `valid`. Rows that say anything else, such as `test`, are in
+    /// neither part.
+    ///
+    /// # Errors
+    /// [`crate::Error::Column`] when there is no such column, or no row of one of the parts.
+    pub(crate) fn split_by(&self, name: &str, rows: &[usize]) -> Result<(Vec<usize>, Vec<usize>)> {
+        let column = self.column(self.column_index(name)?);
+        let part = |word: &str| -> Result<Vec<usize>> {
+            let says = |row: &usize| column.cell(*row).category().is_ok_and(|text| text == Some(word.as_bytes()));
+            let part: Vec<usize> = rows.iter().copied().filter(says).collect();
+            if part.is_empty() {
+                return Err(column_error(name, format!("expected rows that say '{word}', got none with a label")));
+            }
+            Ok(part)
+        };
+        Ok((part("train")?, part("valid")?))
+    }
 }
 
 /// Rows to hold out of `rows`.

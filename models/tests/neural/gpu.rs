@@ -3,7 +3,7 @@
 //! Kernels are compiled and tuned at first use: `CUBECL_AUTOTUNE_LEVEL=minimal` keeps that short.
 
 use contract::{Device, DeviceKind, Model, TrainingEnd};
-use models::neural::{MlpSettings, TrainOptions};
+use models::neural::{NetSettings, TrainOptions, nets::Body};
 
 use crate::{
     replica::{net, rows},
@@ -70,9 +70,9 @@ fn a_gpu_trains_as_the_cpu_does() {
     let directory = tempfile::tempdir().unwrap();
     let table = csv(320, 1, Target::Price);
     // Without dropout both draw the same start and the same orders, so that only roundings differ.
-    let model = MlpSettings { hidden: vec![16], epochs: 2, batch_size: 64, dropout: 0.0, ..MlpSettings::default() };
+    let model = NetSettings { epochs: 2, batch_size: 64, ..NetSettings::mlp(vec![16], 0.0) };
     let run_on = |name: &str, device: Device, dropout: f64| {
-        let model = MlpSettings { dropout, ..model.clone() };
+        let model = NetSettings { body: Body::Mlp { hidden: vec![16], dropout }, ..model.clone() };
         run(&TrainOptions { device, model, ..options(directory.path(), name, &table) })
     };
     let here = run_on("cpu", Device::cpu(), 0.0);

@@ -96,5 +96,9 @@ fn damage_and_unknown_kinds_are_errors_that_name_the_file() {
     let writer = models::artifact::ArtifactWriter::create(&other).unwrap();
     writer.finish(models::artifact::Manifest::new("forest", signature)).unwrap();
     let error = Formats::new().open(&other).map(drop).unwrap_err().to_string();
-    assert_eq!(error, "model kind 'forest' is unknown to this build; known: mlp, dense, identity, trees");
+    assert_eq!(
+        error,
+        "model kind 'forest' is unknown to this build; known: mlp, resnet, mlp-plr, mlp-ple, tabm, \
+                       ft-transformer, dense, identity, trees"
+    );
 }

@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, path::Path};
 
 use contract::{Device, Model, Tensor};
-use models::neural::{Formats, MlpSettings, TableNet, TrainControl, TrainOptions, Trained, train};
+use models::neural::{Formats, NetSettings, TableNet, TrainControl, TrainOptions, Trained, train};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -51,8 +51,7 @@ pub(crate) fn csv(rows: usize, seed: u64, target: Target) -> String {
 pub(crate) fn options(directory: &Path, name: &str, csv: &str) -> TrainOptions {
     let data = directory.join("table.csv");
     fs_err::write(&data, csv).unwrap();
-    let model =
-        MlpSettings { hidden: vec![24, 16], batch_size: 64, epochs: 12, learning_rate: 1e-2, ..MlpSettings::default() };
+    let model = NetSettings { batch_size: 64, epochs: 12, learning_rate: 1e-2, ..NetSettings::mlp(vec![24, 16], 0.1) };
     TrainOptions { model, seed: 5, ..TrainOptions::new(data, "y", directory.join(name)) }
 }
 

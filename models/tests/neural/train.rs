@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use contract::{ColumnKind, LossKind, Task, TrainEvent, TrainingEnd};
-use models::neural::{MlpSettings, TrainControl, TrainOptions, train};
+use models::neural::{NetSettings, TrainControl, TrainOptions, train};
 use parking_lot::Mutex;
 
 use crate::tables::{Target, csv, options, run};
@@ -15,11 +15,10 @@ fn a_regression_learns_its_function_and_tells_everything_about_itself() {
     let seen = events.clone();
     let on_event = Box::new(move |event: &TrainEvent| seen.lock().push(event.clone()));
     let control = TrainControl { on_event, ..TrainControl::default() };
-    let model =
-        MlpSettings { hidden: vec![32, 32], epochs: 60, batch_size: 64, dropout: 0.0, ..MlpSettings::default() };
+    let model = NetSettings { epochs: 60, batch_size: 64, ..NetSettings::mlp(vec![32, 32], 0.0) };
     let base = options(directory.path(), "price", &csv(1200, 1, Target::Price));
     let learning_rate = 5e-3;
-    let all = TrainOptions { model: MlpSettings { learning_rate, ..model }, author: Some("me".to_owned()), ..base };
+    let all = TrainOptions { model: NetSettings { learning_rate, ..model }, author: Some("me".to_owned()), ..base };
     let trained = train(&all, &control).unwrap();
 
     let metadata = &trained.metadata;
@@ -74,7 +73,7 @@ fn a_seed_gives_the_same_artifact_and_a_resumed_run_too() {
     assert_ne!(weights("one"), weights("other seed"));
 
     let checkpoint = Some(directory.path().join("state/checkpoint"));
-    let short = MlpSettings { epochs: 5, ..base("part").model };
+    let short = NetSettings { epochs: 5, ..base("part").model };
     run(&TrainOptions { model: short, checkpoint: checkpoint.clone(), ..base("part") });
     assert_ne!(weights("one"), weights("part"));
     let resumed = run(&TrainOptions { checkpoint: checkpoint.clone(), resume: true, ..base("whole") });
@@ -149,7 +148,7 @@ fn refuses_what_does_not_fit_before_it_trains() {
         (TrainOptions { resume: true, ..base() }, "path of a checkpoint"),
         (TrainOptions { directory: directory.path().to_owned(), ..base() }, "exists"),
         (TrainOptions { data: directory.path().join("none.csv"), ..base() }, "none.csv"),
-        (TrainOptions { model: MlpSettings { dropout: 2.0, ..base().model }, ..base() }, "dropout"),
+        (TrainOptions { model: NetSettings::mlp(vec![8], 2.0), ..base() }, "dropout"),
         (TrainOptions { ignore: ["x", "z", "region", "sold"].map(str::to_owned).to_vec(), ..base() }, "feature"),
     ];
     for (options, part) in cases {

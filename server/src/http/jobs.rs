@@ -16,23 +16,43 @@ use crate::error::ApiError;
 /// Flags that a job must have.
 const NEEDED: [&str; 3] = ["data", "target", "name"];
 /// Flags that a job may have.
-const ALLOWED: [&str; 16] = [
+const ALLOWED: [&str; 36] = [
     "task",
     "model",
     "loss",
     "device",
     "time_budget",
     "valid",
+    "split",
     "seed",
     "author",
+    "ignore",
+    "weight",
+    "encoding",
     "hidden",
     "dropout",
+    "embedding",
+    "embedding_width",
+    "bins",
+    "frequencies",
+    "frequency_scale",
+    "members",
+    "blocks",
+    "width",
+    "block_units",
+    "heads",
+    "attention_dropout",
+    "residual_dropout",
     "learning_rate",
+    "schedule",
     "weight_decay",
     "batch_size",
+    "accumulation",
     "epochs",
     "patience",
     "gradient_clip",
+    "average",
+    "label_smoothing",
 ];
 
 pub(super) fn resources(config: &mut ServiceConfig) {

@@ -6,31 +6,46 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::*;
+use crate::{
+    neural::{
+        EmbeddingSettings, NetName,
+        nets::{Body, Transformer},
+    },
+    table::Segment,
+};
 
 /// Rows of three numbers in −1..1 whose target is `y = sin(3a) + b·c`.
 fn samples(rows: usize, seed: u64) -> Samples {
     let mut generator = ChaCha8Rng::seed_from_u64(seed);
     let features: Vec<f32> = (0..3 * rows).map(|_| generator.random_range(-1.0..1.0)).collect();
     let targets = features.chunks(3).map(|row| (3.0 * row[0]).sin() + row[1] * row[2]).collect();
-    Samples { features, targets }
+    Samples { features, targets, weights: Vec::new() }
 }
 
-fn settings() -> MlpSettings {
-    MlpSettings { hidden: vec![16, 8], batch_size: 32, epochs: 6, learning_rate: 1e-2, ..MlpSettings::default() }
+fn settings() -> NetSettings {
+    NetSettings { batch_size: 32, epochs: 6, learning_rate: 1e-2, ..NetSettings::mlp(vec![16, 8], 0.1) }
+}
+
+fn with_dropout(dropout: f64) -> NetSettings {
+    NetSettings { body: Body::Mlp { hidden: vec![16, 8], dropout }, ..settings() }
 }
 
 struct Setup {
-    shape: MlpShape,
-    settings: MlpSettings,
+    shape: NetShape,
+    settings: NetSettings,
     deadline: Option<Instant>,
     checkpoint: Option<Checkpoint>,
+    /// Time between checkpoints inside of an epoch.
+    every: Duration,
     resume: Option<Snapshot>,
     loss: LossKind,
 }
 
-fn setup(settings: MlpSettings) -> Setup {
-    let shape = MlpShape { inputs: 3, hidden: settings.hidden.clone(), outputs: 1 };
-    Setup { shape, settings, deadline: None, checkpoint: None, resume: None, loss: LossKind::Classic }
+fn setup(settings: NetSettings) -> Setup {
+    let segments = (0..3).map(Segment::Number).collect();
+    let shape = settings.shape(segments, 3, &samples(200, 1).features, 1);
+    let every = Duration::from_secs(1000);
+    Setup { shape, settings, deadline: None, checkpoint: None, every, resume: None, loss: LossKind::Classic }
 }
 
 impl Setup {
@@ -40,12 +55,14 @@ impl Setup {
             shape: &self.shape,
             settings: &self.settings,
             objective: Objective { loss: self.loss, range: LabelRange::ALL, scale: 1.0 },
+            average: Average::Scores,
             seed: 11,
             device: &device,
             device_name: "cpu",
             on_host: true,
             deadline: self.deadline,
             checkpoint: self.checkpoint.as_ref(),
+            checkpoint_every: self.every,
         };
         fit(&job, training, samples(64, 2), self.resume, control)
     }
@@ -62,7 +79,8 @@ fn losses(fitted: &Fitted) -> Vec<(usize, u64, u64)> {
 
 #[test]
 fn learns_a_function() {
-    let settings = MlpSettings { hidden: vec![32, 32], epochs: 150, patience: 30, dropout: 0.0, ..settings() };
+    let settings =
+        NetSettings { epochs: 150, patience: 30, body: Body::Mlp { hidden: vec![32, 32], dropout: 0.0 }, ..settings() };
     let fitted = setup(settings).run_on(samples(1000, 1), &TrainControl::default()).unwrap();
     let best = fitted.curves[fitted.best_epoch - 1].validation_loss;
     // The target's variance is about 0.6; a net that learned nothing would stay there.
@@ -80,7 +98,7 @@ fn a_seed_gives_the_same_bits() {
 
 #[test]
 fn dropout_changes_training_and_keeps_it_reproducible() {
-    let with = |dropout| setup(MlpSettings { dropout, ..settings() }).run().parameters;
+    let with = |dropout| setup(with_dropout(dropout)).run().parameters;
     assert_ne!(with(0.0), with(0.5));
     assert_eq!(with(0.5), with(0.5));
 }
@@ -89,13 +107,13 @@ fn dropout_changes_training_and_keeps_it_reproducible() {
 fn a_resumed_run_is_the_uninterrupted_one_to_the_bit() {
     let directory = tempfile::tempdir().unwrap();
     let checkpoint = Checkpoint::new(&directory.path().join("checkpoint"), "same".to_owned());
-    let whole = setup(MlpSettings { epochs: 7, ..settings() }).run();
+    let whole = setup(NetSettings { epochs: 7, ..settings() }).run();
 
-    let first = setup(MlpSettings { epochs: 3, ..settings() });
+    let first = setup(NetSettings { epochs: 3, ..settings() });
     let first = Setup { checkpoint: Some(checkpoint.clone()), ..first }.run();
     assert_eq!(first.curves.len(), 3);
-    let second = setup(MlpSettings { epochs: 7, ..settings() });
-    let resume = checkpoint.load(second.shape.parameters()).unwrap();
+    let second = setup(NetSettings { epochs: 7, ..settings() });
+    let resume = checkpoint.load(second.shape.layout().len()).unwrap();
     assert_eq!(resume.progress.epoch, 3);
     let second = Setup { resume: Some(resume), checkpoint: Some(checkpoint), ..second }.run();
 
@@ -110,7 +128,7 @@ fn stops_when_the_validation_loss_no_longer_falls_and_keeps_the_best() {
     let mut training = samples(64, 1);
     let mut generator = ChaCha8Rng::seed_from_u64(3);
     training.targets.iter_mut().for_each(|target| *target = generator.random_range(-1.0..1.0));
-    let settings = MlpSettings { epochs: 500, patience: 4, dropout: 0.0, ..settings() };
+    let settings = NetSettings { epochs: 500, patience: 4, ..with_dropout(0.0) };
     let fitted = setup(settings).run_on(training, &TrainControl::default()).unwrap();
     assert_eq!(fitted.end, TrainingEnd::EarlyStopped);
     assert_eq!(fitted.curves.len(), fitted.best_epoch + 4);
@@ -120,9 +138,9 @@ fn stops_when_the_validation_loss_no_longer_falls_and_keeps_the_best() {
 
 #[test]
 fn the_kept_parameters_are_those_of_the_best_epoch() {
-    let settings = MlpSettings { epochs: 40, learning_rate: 0.05, ..settings() };
+    let settings = NetSettings { epochs: 40, learning_rate: 0.05, ..settings() };
     let fitted = setup(settings.clone()).run();
-    let until_best = setup(MlpSettings { epochs: fitted.best_epoch, ..settings }).run();
+    let until_best = setup(NetSettings { epochs: fitted.best_epoch, ..settings }).run();
     assert_eq!(fitted.parameters, until_best.parameters);
     assert!(fitted.best_epoch < fitted.curves.len(), "the test needs a run that got worse");
 }
@@ -133,7 +151,7 @@ fn a_spent_budget_keeps_what_there_is() {
     let fitted = setup.run();
     assert_eq!((fitted.end, fitted.curves.len()), (TrainingEnd::TimeBudget, 1));
 
-    let long = MlpSettings { epochs: 1_000_000, patience: 1_000_000, ..settings() };
+    let long = NetSettings { epochs: 1_000_000, patience: 1_000_000, ..settings() };
     let begun = Instant::now();
     let budget = Duration::from_millis(200);
     let fitted = Setup { deadline: Some(begun + budget), ..self::setup(long) }.run();
@@ -163,55 +181,120 @@ fn divergence_keeps_the_best_or_says_when_it_began() {
     let mut hopeless = samples(64, 1);
     hopeless.targets[7] = f32::NAN;
     let error = setup(settings()).run_on(hopeless, &TrainControl::default()).unwrap_err().to_string();
-    assert_eq!(
-        error,
-        "training stopped at epoch 1: the training loss became NaN in epoch 1; a lower learning rate may help"
-    );
+    assert!(error.starts_with("training stopped at epoch 1: the training loss became NaN at step "), "{error}");
+    assert!(error.contains("of epoch 1, where the gradient before was"), "{error}");
 
     // A good start, then a step size that no float survives.
     let directory = tempfile::tempdir().unwrap();
     let checkpoint = Checkpoint::new(&directory.path().join("checkpoint"), "same".to_owned());
-    let first = setup(MlpSettings { epochs: 2, ..settings() });
+    let first = setup(NetSettings { epochs: 2, ..settings() });
     let good = Setup { checkpoint: Some(checkpoint.clone()), ..first }.run();
-    let wild = setup(MlpSettings { learning_rate: 1e30, ..settings() });
-    let resume = checkpoint.load(wild.shape.parameters()).unwrap();
+    let wild = setup(NetSettings { learning_rate: 1e30, ..settings() });
+    let resume = checkpoint.load(wild.shape.layout().len()).unwrap();
     let fitted = Setup { resume: Some(resume), ..wild }.run();
     assert_eq!(fitted.end, TrainingEnd::Diverged);
     assert_eq!(fitted.parameters, good.parameters);
-    assert!(fitted.note.unwrap().contains("in epoch 3"));
+    assert!(fitted.note.unwrap().contains("of epoch 3"));
+}
+
+/// Every net, small.
+fn each() -> Vec<NetSettings> {
+    let shrink = |name| {
+        let settings = NetSettings::of(name);
+        let body = match settings.body {
+            Body::Mlp { hidden: _, dropout } => Body::Mlp { hidden: vec![16, 8], dropout },
+            Body::Tabm { members: _, hidden: _, dropout } => Body::Tabm { members: 4, hidden: vec![16], dropout },
+            Body::Resnet { dropout, .. } => {
+                Body::Resnet { blocks: 2, width: 8, hidden: 16, dropout, residual_dropout: 0.1 }
+            }
+            Body::FtTransformer(transformer) => {
+                Body::FtTransformer(Transformer { blocks: 2, width: 8, heads: 2, hidden: 8, ..transformer })
+            }
+        };
+        let embedding = match settings.embedding {
+            EmbeddingSettings::PiecewiseLinear { .. } => EmbeddingSettings::PiecewiseLinear { bins: 8, width: 4 },
+            EmbeddingSettings::Periodic { .. } => {
+                EmbeddingSettings::Periodic { frequencies: 6, width: 4, scale: 0.5, shared: false }
+            }
+            EmbeddingSettings::None => EmbeddingSettings::None,
+        };
+        NetSettings { body, embedding, batch_size: 32, epochs: 6, learning_rate: 1e-2, ..NetSettings::of(name) }
+    };
+    NetName::ALL.into_iter().map(shrink).collect()
 }
 
 #[test]
-#[ignore = "a measurement, not a check"]
-fn time_of_a_step() {
-    for (rows, hidden) in [(1279, vec![64]), (1279, vec![128, 128]), (1279, vec![256, 256])] {
-        let settings = MlpSettings { hidden: hidden.clone(), epochs: 40, patience: 1000, ..MlpSettings::default() };
-        let shape = MlpShape { inputs: 11, hidden: settings.hidden.clone(), outputs: 1 };
-        let (device, mut generator) = (Device::flex(), ChaCha8Rng::seed_from_u64(1));
-        let mut draw = |count| (0..count).map(|_| generator.random_range(-1.0..1.0)).collect::<Vec<f32>>();
-        let samples = Samples { features: draw(11 * rows), targets: draw(rows) };
-        let directory = tempfile::tempdir().unwrap();
-        let checkpoint = Checkpoint::new(&directory.path().join("checkpoint"), String::new());
-        for checkpoint in [None, Some(&checkpoint)] {
-            let job = FitJob {
-                shape: &shape,
-                settings: &settings,
-                objective: Objective { loss: LossKind::Squared, range: LabelRange { min: -1.0, max: 1.0 }, scale: 1.0 },
-                seed: 1,
-                device: &device,
-                device_name: "cpu",
-                on_host: true,
-                deadline: None,
-                checkpoint,
-            };
-            let begun = Instant::now();
-            let fitted = fit(&job, samples.clone(), samples.clone(), None, &TrainControl::default()).unwrap();
-            let steps = fitted.curves.len() * 5;
-            println!(
-                "{hidden:?}, checkpoints {}: {:.3} ms a step, {steps} steps",
-                checkpoint.is_some(),
-                1e3 * begun.elapsed().as_secs_f64() / steps as f64
-            );
-        }
+fn every_net_learns_and_gives_the_same_bits_for_a_seed() {
+    for settings in each() {
+        let name = settings.name();
+        let long = NetSettings { epochs: 40, patience: 40, ..settings.clone() };
+        let fitted = setup(long).run_on(samples(600, 1), &TrainControl::default()).unwrap();
+        let best = fitted.curves[fitted.best_epoch - 1].validation_loss;
+        // The target's variance is about 0.6.
+        assert!(best < 0.1, "{name}: mean squared error {best}");
+        let (one, two) = (setup(settings.clone()).run(), setup(settings).run());
+        assert_eq!(one.parameters, two.parameters, "{name}");
     }
+}
+
+#[test]
+fn a_run_resumed_at_any_step_is_the_uninterrupted_one_to_the_bit() {
+    let directory = tempfile::tempdir().unwrap();
+    for (number, settings) in each().into_iter().enumerate() {
+        // Everything that a step has to know of those before it.
+        let schedule = crate::neural::Schedule::Cosine;
+        let settings = NetSettings { epochs: 4, average: 0.9, accumulation: 3, schedule, ..settings };
+        let whole = setup(settings.clone()).run();
+        let path = directory.path().join(number.to_string());
+        let checkpoint = Checkpoint::new(&path, "same".to_owned());
+        // Stopped in the third epoch: what it did of that is thrown away, but for the checkpoint.
+        let stop = Arc::new(AtomicBool::new(false));
+        let flag = stop.clone();
+        let epochs = Arc::new(Mutex::new(0));
+        let on_event = Box::new(move |_: &TrainEvent| {
+            *epochs.lock() += 1;
+            flag.store(*epochs.lock() == 2, Ordering::Relaxed);
+        });
+        let cut = Setup { checkpoint: Some(checkpoint.clone()), every: Duration::ZERO, ..setup(settings.clone()) };
+        let cut = cut.run_on(samples(200, 1), &TrainControl { stop, on_event }).unwrap();
+        assert_eq!((cut.end, cut.curves.len()), (TrainingEnd::Interrupted, 2));
+        let second = setup(settings);
+        let resume = checkpoint.load(second.shape.layout().len()).unwrap();
+        assert_eq!((resume.progress.epoch, resume.progress.step), (2, 1), "one step of the third epoch");
+        let second = Setup { resume: Some(resume), ..second }.run();
+        assert_eq!(losses(&second), losses(&whole), "net {number}");
+        assert_eq!(second.parameters, whole.parameters, "net {number}");
+    }
+}
+
+#[test]
+fn a_batch_in_parts_is_the_whole_batch() {
+    let run = |accumulation| setup(NetSettings { accumulation, epochs: 2, ..with_dropout(0.0) }).run().parameters;
+    let (whole, parts) = (run(1), run(3));
+    for (whole, parts) in whole.iter().zip(&parts) {
+        // AdamW makes steps of the same length of small gradients, so that their rounding shows.
+        assert!((whole - parts).abs() < 2e-3, "{whole} and {parts}");
+    }
+    assert_ne!(whole, parts, "sums of another order");
+}
+
+#[test]
+fn rows_that_weigh_nothing_are_not_learned_from() {
+    let mut spoiled = samples(200, 1);
+    spoiled.weights = vec![1.0; 200];
+    for (row, target) in spoiled.targets.iter_mut().enumerate().filter(|(row, _)| row % 2 == 0) {
+        (*target, spoiled.weights[row]) = (1e3, 0.0);
+    }
+    let settings = NetSettings { epochs: 60, patience: 60, ..with_dropout(0.0) };
+    let fitted = setup(settings).run_on(spoiled, &TrainControl::default()).unwrap();
+    assert!(fitted.curves[fitted.best_epoch - 1].validation_loss < 0.1);
+}
+
+#[test]
+fn an_average_of_parameters_is_kept_and_differs() {
+    let run = |average| setup(NetSettings { average, ..settings() }).run();
+    let (plain, averaged) = (run(0.0), run(0.99));
+    assert_ne!(plain.parameters, averaged.parameters);
+    let loss = |fitted: &Fitted| fitted.curves.iter().map(|point| point.training_loss).collect::<Vec<_>>();
+    assert_eq!(loss(&plain), loss(&averaged), "training itself does not see the average");
 }

@@ -5,7 +5,7 @@ use std::f64::consts::TAU;
 
 use serde::{Deserialize, Serialize};
 
-use super::numeric::Numeric;
+use super::{NumericEncoding, numeric::Numeric};
 use crate::table::date::{DAY, civil_from_days};
 
 /// Encoder of a date column; a missing date is 0 everywhere, the centre of the circles.
@@ -24,7 +24,7 @@ impl Dates {
     pub(super) fn fit(micros: &[i64], day_first: bool) -> Self {
         let days: Vec<f64> = micros.iter().map(|micros| days(*micros)).collect();
         let times = micros.iter().any(|micros| micros.rem_euclid(DAY) != 0);
-        Self { day_first, times, days: Numeric::fit(&days, false) }
+        Self { day_first, times, days: Numeric::fit(&days, NumericEncoding::Standardise) }
     }
 
     pub(super) const fn width(&self) -> usize {

@@ -14,12 +14,14 @@ mod date;
 mod fit;
 mod normal;
 mod numeric;
+mod segment;
 
 use std::collections::HashMap;
 
 use contract::{ColumnKind, ColumnSpec, InputError, RowBlock, Tensor, TensorSpec};
 pub use fit::{EncoderOptions, NumericEncoding};
 pub(crate) use numeric::moments;
+pub use segment::Segment;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -92,6 +94,27 @@ impl Encoders {
     #[must_use]
     pub const fn width(&self) -> usize {
         self.width
+    }
+
+    /// The parts of an encoded row: numbers that are scaled, and the numbers of each other column together. What says that a
+    /// number is missing is a part of its own.
+    pub(crate) fn segments(&self) -> Vec<Segment> {
+        let mut segments = Vec::with_capacity(self.columns.len());
+        for (column, start) in self.columns.iter().zip(&self.offsets) {
+            let end = start + column.width();
+            match &column.encoding {
+                Encoding::Numeric(_) => {
+                    segments.push(Segment::Number(*start));
+                    if column.missing_indicator {
+                        segments.push(Segment::Other(start + 1..end));
+                    }
+                }
+                Encoding::Boolean(_) | Encoding::Categorical(_) | Encoding::Date(_) => {
+                    segments.push(Segment::Other(*start..end));
+                }
+            }
+        }
+        segments
     }
 
     /// The inputs of a model with these columns: one `features` FP32 `[-1, n]` when all columns are numbers that f32 holds,

@@ -1,11 +1,15 @@
 //! Numbers: standardised, or mapped by their quantiles to a normal distribution.
 
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::normal;
+use super::{NumericEncoding, normal};
 
 /// Scaled values are kept within this, so that an absurd input cannot overflow a net.
 const LARGEST: f64 = 1e6;
+/// Standard deviation of the noise, in the column's own units: that of the published experiments.
+const NOISE: f64 = 1e-5;
 /// A column keeps double precision when rounding to f32 moves a value by more than this part of a standard deviation.
 const COARSE: f64 = 1e-4;
 
@@ -32,7 +36,7 @@ enum Scale {
 
 impl Numeric {
     /// Fits to the finite values among `values`.
-    pub(super) fn fit(values: &[f64], by_quantiles: bool) -> Self {
+    pub(super) fn fit(values: &[f64], encoding: NumericEncoding) -> Self {
         let mut values: Vec<f64> = values.iter().copied().filter(|value| value.is_finite()).collect();
         let double = moments(&values)
             .is_some_and(|(_, std)| values.iter().any(|value| (value - narrow(*value)).abs() > COARSE * std));
@@ -43,8 +47,13 @@ impl Numeric {
         }
         let scale = match moments(&values) {
             None => Scale::Constant,
-            Some(_) if by_quantiles => Scale::QuantileNormal { quantiles: quantiles(values) },
-            Some((mean, std)) => Scale::Standardise { mean, std },
+            Some((mean, std)) => match encoding {
+                NumericEncoding::Standardise => Scale::Standardise { mean, std },
+                NumericEncoding::QuantileNormal => Scale::QuantileNormal { quantiles: quantiles(values) },
+                NumericEncoding::NoisyQuantileNormal => {
+                    Scale::QuantileNormal { quantiles: quantiles(with_noise(values)) }
+                }
+            },
         };
         Self { double, scale }
     }
@@ -76,6 +85,17 @@ impl Numeric {
             }
         }
     }
+}
+
+/// Values moved by normal noise of [`NOISE`], the same for the same values.
+fn with_noise(mut values: Vec<f64>) -> Vec<f64> {
+    let mut random = ChaCha8Rng::seed_from_u64(0);
+    for value in &mut values {
+        // Strictly between 0 and 1, so that the quantile is finite.
+        let part = random.random_range(f64::EPSILON..1.0);
+        *value += NOISE * normal::clipped_quantile(part);
+    }
+    values
 }
 
 /// The value as f32 holds it.

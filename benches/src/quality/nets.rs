@@ -1,0 +1,83 @@
+//! The nets and their settings: the published tuned ones (`published/tuned_configs.json` of the shared data, folders
+//! `TabM/{table}/{net}/0-evaluation`), and smaller ones where two cores would take hours.
+
+/// A net that is trained.
+pub(crate) struct Settings {
+    /// Its name in the results.
+    pub(crate) name: &'static str,
+    /// Flags of `emberline train`.
+    pub(crate) flags: Vec<&'static str>,
+    /// How it differs from the published settings.
+    pub(crate) note: &'static str,
+    /// What it must reach: RMSE over LightGBM's at most, or accuracy at least.
+    pub(crate) mark: f64,
+}
+
+/// The nets of a table.
+pub(super) fn of(table: &str, full: bool) -> Vec<Settings> {
+    let net = |name, mark, note, flags: &'static str| Settings { name, flags: flags.split(' ').collect(), note, mark };
+    let (ensemble, note) = match (table, full) {
+        ("california", true) => (
+            "--model tabm --members 32 --hidden 416,416,416 --dropout 0.18105 --embedding-width 20 --bins 47 \
+             --learning-rate 0.0001015 --weight-decay 0.0001896 --epochs 1000",
+            "as published, but that all members see one batch",
+        ),
+        ("california", false) => (
+            "--model tabm --members 16 --hidden 192,192,192 --dropout 0.1 --embedding-width 16 --bins 47 \
+             --learning-rate 0.001 --weight-decay 0.0003 --epochs 1000",
+            "smaller: 16 members of three layers of 192 units, embeddings of 16; one batch for all members",
+        ),
+        (_, true) => (
+            "--model tabm --members 32 --hidden 496,496,496 --dropout 0.0618 --embedding-width 28 --bins 114 \
+             --learning-rate 0.001654 --weight-decay 0 --epochs 1000",
+            "as published, but that all members see one batch",
+        ),
+        (_, false) => (
+            "--model tabm --members 16 --hidden 128,128 --dropout 0.1 --embedding-width 16 --bins 48 \
+             --learning-rate 0.001 --weight-decay 0.0003 --epochs 1000",
+            "smaller: 16 members of two layers of 128 units, embeddings of 16; one batch for all members",
+        ),
+    };
+    match table {
+        "california" => vec![
+            net(
+                "mlp",
+                1.16,
+                "as published",
+                "--model mlp --hidden 208,208 --dropout 0.17187 --learning-rate 0.0005636 --weight-decay 0.02876 --epochs 1000",
+            ),
+            net(
+                "mlp-plr",
+                1.08,
+                "as published",
+                "--model mlp-plr --hidden 832 --dropout 0.46608 --embedding-width 28 --frequencies 60 --frequency-scale 0.47067 \
+                 --learning-rate 0.0006832 --weight-decay 0 --epochs 1000",
+            ),
+            net(
+                "mlp-ple",
+                1.07,
+                "as published",
+                "--model mlp-ple --hidden 672,672 --dropout 0.26082 --embedding-width 20 --bins 108 \
+                 --learning-rate 0.00003885 --weight-decay 0 --epochs 1000",
+            ),
+            net("tabm-ple", 1.01, note, ensemble),
+        ],
+        _ => vec![
+            net(
+                "mlp",
+                0.852,
+                "as published",
+                "--model mlp --hidden 400,400,400,400 --dropout 0.23115 --learning-rate 0.0001063 --weight-decay 0.07951 \
+                 --epochs 1000",
+            ),
+            net(
+                "mlp-plr",
+                0.866,
+                "as published",
+                "--model mlp-plr --hidden 112,112,112 --dropout 0.19897 --embedding-width 16 --frequencies 64 \
+                 --frequency-scale 7.9533 --learning-rate 0.00003223 --weight-decay 0 --epochs 1000",
+            ),
+            net("tabm-ple", 0.867, note, ensemble),
+        ],
+    }
+}
