@@ -172,7 +172,9 @@ pub fn train(options: &TrainOptions, control: &TrainControl) -> Result<Trained> 
         checkpoint_every: CHECKPOINT_EVERY,
     };
     let training = std::mem::take(&mut prepared.training);
-    let fitted = fit(&job, training, prepared.validation.clone(), resume, control)?;
+    let validation = prepared.validation.clone();
+    // As one of the pool's threads, so that an operation is shared out to the others without being handed over first.
+    let fitted = rayon::scope(|_| fit(&job, training, validation, resume, control))?;
     prepared.notes.extend(fitted.note.clone());
     let mut metadata = metadata(options, &prepared, &fitted);
     let notes = save(options, prepared, shape, head, fitted, &mut metadata)?;
