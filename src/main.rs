@@ -2,6 +2,7 @@
 
 mod commands;
 mod home;
+mod plot;
 mod terminal;
 
 use std::process::ExitCode;
@@ -28,6 +29,8 @@ enum Subcommands {
     Demo(commands::demo::Arguments),
     /// Train a model on a table and register it as a new version
     Train(commands::train::Arguments),
+    /// Train several kinds of model on one split of a table and compare them
+    Compare(commands::compare::Arguments),
     /// Serve the registered models over HTTP
     Serve(server::settings::ServerSettings),
     /// Score the rows of a table with a registered model
@@ -81,6 +84,7 @@ fn run(command: Subcommands, matches: &ArgMatches) -> Result<(), commands::Failu
     match command {
         Subcommands::Demo(arguments) => commands::demo::run(&arguments)?,
         Subcommands::Train(arguments) => commands::train::run(&arguments)?,
+        Subcommands::Compare(arguments) => commands::compare::run(&arguments)?,
         Subcommands::Serve(_) => {
             // Read again with the knowledge of where each value came from: a file stands between defaults and flags.
             let matches = matches.subcommand().map_or(matches, |(_, matches)| matches);

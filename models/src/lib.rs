@@ -3,6 +3,7 @@
 
 pub mod artifact;
 mod batches;
+pub mod compare;
 pub mod device;
 mod error;
 mod host_replica;

@@ -1,5 +1,7 @@
 //! `emberline models`: what the registry holds.
 
+use std::path::{Path, PathBuf};
+
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use engine::{
@@ -34,6 +36,9 @@ enum Command {
     Show {
         /// NAME, NAME:VERSION or NAME@ALIAS; without a version the alias `champion`, else the newest.
         model: String,
+        /// Draws the losses by epoch into this file.
+        #[arg(long, value_name = "FILE.svg")]
+        plot: Option<PathBuf>,
     },
     /// Points an alias at a version; requests without a version go to the alias `champion`.
     Alias {
@@ -85,7 +90,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         let registry = open_registry(&arguments.stores, control.handle()).await?;
         match &arguments.command {
             Command::List => list(&registry, arguments.json).await,
-            Command::Show { model } => show(&registry, model, arguments.json).await,
+            Command::Show { model, plot } => show(&registry, model, plot.as_deref(), arguments.json).await,
             Command::Alias { name, alias, version, remove: _ } => {
                 match version {
                     Some(version) => registry.set_alias(name, alias, *version).await?,
@@ -133,9 +138,13 @@ fn aliases_of(model: &RegisteredModel, version: u32) -> Vec<String> {
     model.aliases.iter().filter(|(_, aliased)| **aliased == version).map(|(alias, _)| alias.clone()).collect()
 }
 
-async fn show(registry: &Registry, reference: &str, json: bool) -> Result<()> {
+async fn show(registry: &Registry, reference: &str, plot: Option<&Path>, json: bool) -> Result<()> {
     let (name, selector) = parse_model_reference(reference)?;
     let version = registry.resolve(&name, &selector).await?;
+    if let Some(file) = plot {
+        let title = format!("{} version {}", version.name, version.version);
+        fs_err::write(file, crate::plot::curves(&title, &version.metadata.curves)?)?;
+    }
     if json {
         return print_json(&version);
     }

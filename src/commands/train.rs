@@ -20,7 +20,7 @@ use clap::{Args, ValueEnum};
 use contract::{DeviceSelector, LossKind, Task, TrainEvent};
 use engine::{jobs::on_parent_end, registry::check_name};
 use models::{
-    neural::{NetName, TrainControl, TrainOptions, train},
+    neural::{NetName, Split, TrainControl, TrainOptions, train},
     table::NumericEncoding,
 };
 use net::NetArguments;
@@ -217,7 +217,7 @@ fn options(arguments: &Arguments, home: &Path, directory: PathBuf) -> Result<Tra
     options.weight.clone_from(&arguments.weight);
     options.device = models::device::resolve(&arguments.device)?;
     options.valid = arguments.valid;
-    options.split.clone_from(&arguments.split);
+    options.split = arguments.split.clone().map(Split::Column);
     options.seed = arguments.seed;
     options.author.clone_from(&arguments.author);
     options.parent = arguments.parent;

@@ -60,12 +60,7 @@ pub fn classification(probabilities: &[f32], classes: usize, labels: &[usize]) -
     let count = labels.len() as f64;
     let rows = || probabilities.chunks_exact(classes).zip(labels);
     let right = rows().filter(|(row, label)| most_likely(row) == **label).count();
-    let loss: f64 = rows()
-        .map(|(row, label)| {
-            let p = row.get(*label).copied().map_or(0.0, f64::from);
-            LossKind::Softmax.value(p, 0.0, LabelRange::ALL)
-        })
-        .sum();
+    let loss: f64 = rows().map(|(row, label)| log_loss(row, *label)).sum();
     metrics.set("accuracy", right as f64 / count);
     metrics.set("log_loss", loss / count);
 
@@ -92,6 +87,13 @@ pub fn classification(probabilities: &[f32], classes: usize, labels: &[usize]) -
         }
     }
     metrics
+}
+
+/// The log loss of one row's probabilities for its class.
+#[must_use]
+pub(crate) fn log_loss(probabilities: &[f32], label: usize) -> f64 {
+    let p = probabilities.get(label).copied().map_or(0.0, f64::from);
+    LossKind::Softmax.value(p, 0.0, LabelRange::ALL)
 }
 
 /// Index of the largest probability; the first of equal ones.

@@ -43,4 +43,4 @@ pub use mlp::{Layer, MlpShape};
 pub use net::TableNet;
 pub(crate) use provenance::packages;
 pub use settings::{EmbeddingSettings, NetName, NetSettings, Schedule};
-pub use train::{TrainOptions, Trained, train};
+pub use train::{Split, TrainOptions, Trained, train};

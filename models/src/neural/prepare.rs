@@ -2,7 +2,11 @@
 
 use contract::{ColumnKind, LabelRange, LossKind, Task};
 
-use super::{fit::Samples, loss::Objective, train::TrainOptions};
+use super::{
+    fit::Samples,
+    loss::Objective,
+    train::{Split, TrainOptions},
+};
 use crate::{
     Error, Result,
     artifact::sha256_bytes,
@@ -36,7 +40,11 @@ pub(crate) fn prepare(options: &TrainOptions) -> Result<Prepared> {
     for name in &options.ignore {
         table.column_index(name)?;
     }
-    let no_features = options.ignore.iter().chain(&options.weight).chain(&options.split);
+    let split_column = match &options.split {
+        Some(Split::Column(column)) => Some(column),
+        Some(Split::Rows { .. }) | None => None,
+    };
+    let no_features = options.ignore.iter().chain(&options.weight).chain(split_column);
     let kept = |name: &str| name != target && !no_features.clone().any(|other| other == name);
     let features: Vec<String> =
         table.columns().iter().map(|column| &column.name).filter(|name| kept(name)).cloned().collect();
@@ -58,7 +66,8 @@ pub(crate) fn prepare(options: &TrainOptions) -> Result<Prepared> {
         Task::Binary | Task::Multiclass => Some(TargetEncoder::strata(&table, target, &labelled)?),
     };
     let (training_rows, validation_rows) = match &options.split {
-        Some(column) => table.split_by(column, &labelled)?,
+        Some(Split::Column(column)) => table.split_by(column, &labelled)?,
+        Some(Split::Rows { training, validation }) => (training.clone(), validation.clone()),
         None => split(&labelled, options.valid, options.seed, strata.as_deref()),
     };
     if validation_rows.is_empty() {

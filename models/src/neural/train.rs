@@ -10,6 +10,8 @@ use std::{
 
 use contract::{ColumnSpec, Device, DeviceKind, LossKind, Task, TrainEvent, VersionMetadata};
 
+use serde::Serialize;
+
 use super::{
     checkpoint::Checkpoint,
     fit::{FitJob, Fitted, TrainControl, fit},
@@ -26,6 +28,20 @@ use crate::{
 
 /// How long training goes on without a checkpoint inside of an epoch.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(30);
+
+/// Which rows are trained on, and which are held out.
+#[derive(Clone, Debug, Serialize)]
+pub enum Split {
+    /// As this column says of each row: `train`, `valid`, or anything else for neither. It is no feature.
+    Column(String),
+    /// These rows of the table.
+    Rows {
+        /// Rows that are trained on.
+        training: Vec<usize>,
+        /// Rows that decide when to stop.
+        validation: Vec<usize>,
+    },
+}
 
 /// What to train, on what, and where to put it.
 #[derive(Clone, Debug)]
@@ -54,9 +70,8 @@ pub struct TrainOptions {
     pub time_budget: Option<Duration>,
     /// Part of the rows that is held out, above 0 and below 1.
     pub valid: f64,
-    /// Column that says of each row whether it is trained on (`train`), held out (`valid`) or neither, in place of that part; no
-    /// feature.
-    pub split: Option<String>,
+    /// Which rows are trained on and which are held out, in place of that part.
+    pub split: Option<Split>,
     /// Decides the split, the net's start, the order of rows and the dropout.
     pub seed: u64,
     /// Directory of the artifact; must not exist.
