@@ -7,6 +7,7 @@ mod doctor;
 mod harness;
 mod imports;
 mod kills;
+mod nets;
 mod serving;
 mod settings;
 mod tables;
