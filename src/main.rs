@@ -39,7 +39,7 @@ enum Subcommands {
     Explain(commands::explain::Arguments),
     /// Register a model that another tool trained
     Import(commands::import::Arguments),
-    /// Write a registered tree model as a file of another tool
+    /// Write a registered model as a file of another tool
     Export(commands::export::Arguments),
     /// List, show, alias and delete registered models
     Models(commands::models::Arguments),

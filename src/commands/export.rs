@@ -1,11 +1,14 @@
-//! `emberline export`: a registered tree model as a file that other tools read.
+//! `emberline export`: a registered model as a file that other tools read.
 
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use engine::registry::parse_model_reference;
-use models::tree::{TreeExport, TreeModel};
+use models::{
+    neural::export_net,
+    tree::{TreeExport, TreeModel},
+};
 use serde::Serialize;
 use server::settings::StoreSettings;
 
@@ -14,7 +17,7 @@ use crate::{
     terminal::{bytes, print, print_json},
 };
 
-/// Write a registered tree model as a file of another tool.
+/// Write a registered model as a file of another tool.
 #[derive(Args)]
 pub(crate) struct Arguments {
     /// NAME, NAME:VERSION or NAME@ALIAS; without a version the alias `champion`, else the newest
@@ -40,6 +43,8 @@ enum Format {
     XgboostJson,
     /// treelite's checkpoint.
     Treelite,
+    /// The weights of a net, with the keys of docs/nets.md.
+    Safetensors,
 }
 
 /// What was done.
@@ -62,11 +67,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         let directory = registry.fetch(&version).await?;
         anyhow::Ok((version, directory))
     })?;
-    let format = match format {
-        Format::XgboostJson => TreeExport::XgboostJson,
-        Format::Treelite => TreeExport::Treelite,
+    let written = match format {
+        Format::XgboostJson => TreeModel::open(&directory)?.export(TreeExport::XgboostJson, out)?,
+        Format::Treelite => TreeModel::open(&directory)?.export(TreeExport::Treelite, out)?,
+        Format::Safetensors => export_net(&directory, out)?,
     };
-    let written = TreeModel::open(&directory)?.export(format, out)?;
     let done = Done { model: name, version: version.version, bytes: written, out: out.clone() };
     if *json {
         return print_json(&done);

@@ -12,7 +12,7 @@ use engine::registry::check_name;
 use models::{
     identity::import_identity,
     import::begins_weights,
-    neural::{ImportOptions, import_dense},
+    neural::{ImportOptions, import_net},
     tree::{TreeFormat, TreeImport, import_trees},
 };
 use server::settings::StoreSettings;
@@ -25,7 +25,7 @@ use crate::{
 /// Register a model that another tool trained.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// A tree model of XGBoost, LightGBM, CatBoost, ONNX or treelite; or tensors W1, b1, W2, b2, … of a dense net (W [inputs,
+    /// A tree model of XGBoost, LightGBM, CatBoost, ONNX or treelite; a net as `emberline export` writes it; or tensors W1, b1, W2, b2, … of a dense net (W [inputs,
     /// outputs], y = x·W + b, ReLU between layers) in .safetensors or .npz; or for `identity`, JSON: {"tensors": [{"name": "x",
     /// "datatype": "FP32", "shape": [-1, 4]}]}
     file: PathBuf,
@@ -150,7 +150,7 @@ fn import(arguments: &Arguments, directory: &Path) -> Result<VersionMetadata> {
             let (input, output) = (name(input, "x"), name(output, "y"));
             let task = task.map(|DenseTask::Regression| Task::Regression);
             let options = ImportOptions { input, output, task, author: author.clone() };
-            Ok(import_dense(file, directory, &options)?.metadata)
+            Ok(import_net(file, directory, &options)?.metadata)
         }
         Reader::Identity => Ok(import_identity(file, directory, author.clone())?),
     }

@@ -112,7 +112,8 @@ fn an_ensemble_that_was_killed_resumes_to_the_same_model() {
     let data = emberline.write("houses.csv", &houses(400));
     let (_, flags) = NETS[4];
     let arguments = [
-        &["--data", &data, "--name", "t", "--model", "tabm", "--target", "price", "--epochs", "40", "--patience", "40"][..],
+        &["--data", &data, "--name", "t", "--model", "tabm", "--target", "price", "--epochs", "40", "--patience", "40"]
+            [..],
         &["--schedule", "cosine", "--average", "0.9", "--accumulation", "2", "--batch-size", "16"],
         flags,
     ]

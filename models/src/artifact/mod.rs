@@ -20,6 +20,7 @@ pub use hash::{sha256_bytes, sha256_file};
 pub use manifest::{FORMAT_VERSION, FileEntry, Manifest};
 pub use read::Artifact;
 pub use write::ArtifactWriter;
+pub(crate) use write::write_new;
 
 /// Name of the manifest in an artifact's directory.
 pub const MANIFEST_FILE: &str = "manifest.json";

@@ -122,3 +122,18 @@ fn sync_directory(directory: &Path) -> Result<()> {
     }
     Ok(())
 }
+
+/// Writes a new file: beside, and then in its place, so that a file that is there is whole. One that exists is not written over.
+///
+/// # Errors
+/// [`crate::Error::Io`] when the file exists or the disk fails.
+pub(crate) fn write_new(file: &Path, bytes: &[u8]) -> Result<()> {
+    let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut beside = tempfile::NamedTempFile::new_in(directory)?;
+    beside.write_all(bytes)?;
+    beside.as_file().sync_all()?;
+    beside.persist_noclobber(file).map_err(|error| {
+        std::io::Error::new(error.error.kind(), format!("cannot write {}: {}", file.display(), error.error))
+    })?;
+    Ok(())
+}

@@ -6,7 +6,7 @@ use contract::{Axis, DataType, Device, DeviceKind, Format, Model, OpenError, Sig
 
 use super::{
     head::Head,
-    import::{ImportOptions, import_dense},
+    import::{ImportOptions, import_net},
     net::{InputForm, TableNet},
     settings::NetName,
     weights,
@@ -19,7 +19,7 @@ use crate::{
     tree::{self, TREES_KIND, TreeImport, import_trees},
 };
 
-/// Kind of an imported dense net: weights alone, one tensor in and one out.
+/// Kind of an imported net: weights alone, one tensor in and one out.
 pub const DENSE_KIND: &str = "dense";
 
 /// Opens artifacts of every kind of this crate.
@@ -68,8 +68,7 @@ impl Formats {
         };
         let weights = Arc::new(weights::read(&artifact.read(WEIGHTS_ROLE)?, &artifact.path(WEIGHTS_ROLE))?);
         let found = NetName::of(&weights.shape.body, &weights.shape.embedding);
-        let fits = found.as_str() == manifest.kind || manifest.kind == DENSE_KIND && found == NetName::Mlp;
-        if !fits {
+        if found.as_str() != manifest.kind && manifest.kind != DENSE_KIND {
             return Err(content((format!("weights of kind {}", manifest.kind), format!("those of kind {found}"))));
         }
         let signature = manifest.signature.clone();
@@ -97,7 +96,7 @@ impl Format for Formats {
         let opened = fs_err::File::open(file).and_then(|opened| opened.take(9).read_to_end(&mut head));
         opened.map_err(|error| unreadable(&error))?;
         let imported = if begins_weights(&head) {
-            import_dense(file, directory, &ImportOptions::default()).map(|imported| imported.metadata)
+            import_net(file, directory, &ImportOptions::default()).map(|imported| imported.metadata)
         } else {
             import_trees(file, directory, &TreeImport::default()).map(|imported| imported.metadata)
         };

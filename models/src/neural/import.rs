@@ -1,4 +1,4 @@
-//! A dense net that another tool trained becomes an artifact: one FP32 tensor in, one out, no encoders.
+//! A net that another tool trained becomes an artifact: one FP32 tensor in, one out, no encoders.
 
 use std::{
     collections::BTreeMap,
@@ -17,6 +17,7 @@ use super::{
     net::{InputForm, TableNet, Weights},
     nets::NetShape,
     save::{golden, write},
+    weights,
 };
 use crate::{Error, Result, artifact::sha256_file, import::DenseWeights};
 
@@ -52,22 +53,21 @@ pub struct Imported {
     pub metadata: VersionMetadata,
 }
 
-/// Imports the dense net in `source` (safetensors or npz, see [`crate::import`]) into a new artifact at `directory`.
+/// Imports the net in `source` into a new artifact at `directory`: safetensors with the keys and metadata of `docs/nets.md`, or a
+/// dense net in safetensors or npz (see [`crate::import`]). Of an ensemble, the scores are averaged.
 ///
 /// # Errors
-/// [`Error::Open`] when the file does not hold a dense net, [`Error::Setting`] when a name is empty, the task is not one that
+/// [`Error::Open`] when the file does not hold a net, [`Error::Setting`] when a name is empty, the task is not one that
 /// scores alone can be judged by, or the directory exists,
 /// [`Error::Io`] when the disk fails.
-pub fn import_dense(source: &Path, directory: &Path, options: &ImportOptions) -> Result<Imported> {
+pub fn import_net(source: &Path, directory: &Path, options: &ImportOptions) -> Result<Imported> {
     let ImportOptions { input, output, task, author } = options;
     if input.is_empty() || output.is_empty() {
         return Err(Error::Setting("expected names for input and output, got an empty one".to_owned()));
     }
-    let dense = DenseWeights::read(source)?;
+    let weights = Arc::new(read(source)?);
     let (digest, _) = sha256_file(source)?;
-    let (shape, parameters) = to_parts(&dense);
-    let weights = Arc::new(Weights { shape: NetShape::mlp(&shape), parameters });
-    let MlpShape { inputs, hidden, outputs } = shape;
+    let NetShape { inputs, ref body, outputs, .. } = weights.shape;
     let task = task.map(|task| task_spec(task, output, outputs)).transpose()?;
     let signature = Signature {
         inputs: vec![TensorSpec::rows(input, DataType::Fp32, inputs)],
@@ -81,7 +81,10 @@ pub fn import_dense(source: &Path, directory: &Path, options: &ImportOptions) ->
     let values: Vec<f32> = (0..GOLDEN_ROWS * inputs).map(|_| generator.random_range(-1.0..=1.0)).collect();
     let golden = golden(&net, vec![Tensor::from_values(input, vec![GOLDEN_ROWS, inputs], &values)?])?;
 
-    let hyper_parameters = BTreeMap::from([("hidden".to_owned(), hidden.into())]);
+    let hyper_parameters = match serde_json::to_value(body) {
+        Ok(serde_json::Value::Object(sizes)) => sizes.into_iter().filter(|(name, _)| name != "dropout").collect(),
+        Ok(_) | Err(_) => BTreeMap::new(),
+    };
     write(directory, DENSE_KIND, signature, None, hyper_parameters.clone(), &weights, &golden)?;
     let file =
         source.file_name().map_or_else(|| source.display().to_string(), |name| name.to_string_lossy().into_owned());
@@ -93,6 +96,23 @@ pub fn import_dense(source: &Path, directory: &Path, options: &ImportOptions) ->
         ..VersionMetadata::new(DENSE_KIND)
     };
     Ok(Imported { directory: directory.to_owned(), metadata })
+}
+
+/// A net whose metadata says its sizes, or a dense net by the names of its tensors.
+fn read(source: &Path) -> Result<Weights> {
+    let dense = |dense: &DenseWeights| {
+        let (shape, parameters) = to_parts(dense);
+        Weights { shape: NetShape::mlp(&shape), parameters }
+    };
+    // Only a regular file is read whole; what else there is, the reader of dense nets refuses by name.
+    if fs_err::metadata(source).is_ok_and(|metadata| metadata.is_file()) {
+        let bytes = fs_err::read(source)?;
+        if weights::says_its_sizes(&bytes) {
+            return Ok(weights::read(&bytes, source)?);
+        }
+        return Ok(dense(&DenseWeights::from_bytes(source, &bytes)?));
+    }
+    Ok(dense(&DenseWeights::read(source)?))
 }
 
 fn task_spec(task: Task, output: &str, outputs: usize) -> Result<TaskSpec> {

@@ -5,7 +5,7 @@
 //!   device from rows that were uploaded once, all randomness is a function of seed, epoch and step (`sampler`), and the state
 //!   is on disk behind every epoch and every half minute (`checkpoint`).
 //! - Serving: [`Formats`] opens an artifact as a [`TableNet`] (host half), which places replicas on devices (`replica`).
-//! - [`import_dense`] makes an artifact of weights from elsewhere.
+//! - [`import_net`] makes an artifact of weights from elsewhere.
 //!
 //! Invariants: on the CPU the same seed gives the same parameters bit for bit, resumed or not, and a saved net's answers
 //! are the bits they were. Nothing is promised to the bit on other devices. Devices are run-time values; no type here has a
@@ -13,6 +13,7 @@
 
 mod checkpoint;
 mod dense;
+mod export;
 mod faults;
 mod fit;
 mod format;
@@ -33,12 +34,13 @@ mod train;
 mod weigh;
 mod weights;
 
+pub use export::export_net;
 #[cfg(feature = "gpu")]
 pub(crate) use faults::failure;
 pub use fit::TrainControl;
 pub use format::{DENSE_KIND, Formats};
 pub use head::{LABEL, PREDICTION, PROBABILITIES};
-pub use import::{ImportOptions, Imported, import_dense};
+pub use import::{ImportOptions, Imported, import_net};
 pub use mlp::{Layer, MlpShape};
 pub use net::TableNet;
 pub(crate) use provenance::packages;

@@ -26,6 +26,14 @@ type Misfit = (String, String);
 /// # Errors
 /// One sentence when the sizes and the number of parameters disagree.
 pub(crate) fn write(shape: &NetShape, parameters: &[f32]) -> Result<Vec<u8>, String> {
+    let json = match shape.as_mlp() {
+        Some(_) => None,
+        None => Some(serde_json::to_string(shape).map_err(|error| error.to_string())?),
+    };
+    written(shape, parameters, json)
+}
+
+fn written(shape: &NetShape, parameters: &[f32], json: Option<String>) -> Result<Vec<u8>, String> {
     let layout = shape.layout();
     if parameters.len() != layout.len() {
         return Err(format!("expected {} parameters, got {}", layout.len(), parameters.len()));
@@ -36,14 +44,24 @@ pub(crate) fn write(shape: &NetShape, parameters: &[f32]) -> Result<Vec<u8>, Str
     };
     let views =
         layout.parameters().iter().map(view).collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
-    let metadata = match shape.as_mlp() {
-        Some(_) => None,
-        None => {
-            let json = serde_json::to_string(shape).map_err(|error| error.to_string())?;
-            Some(HashMap::from([(SHAPE_KEY.to_owned(), json)]))
-        }
-    };
+    let metadata = json.map(|json| HashMap::from([(SHAPE_KEY.to_owned(), json)]));
     safetensors::serialize(views, metadata).map_err(|error| error.to_string())
+}
+
+/// As [`write`], with the sizes in the metadata whatever the net.
+///
+/// # Errors
+/// As [`write`].
+pub(crate) fn write_whole(shape: &NetShape, parameters: &[f32]) -> Result<Vec<u8>, String> {
+    let json = serde_json::to_string(shape).map_err(|error| error.to_string())?;
+    written(shape, parameters, Some(json))
+}
+
+/// Whether a file's metadata has the sizes of a net.
+pub(crate) fn says_its_sizes(bytes: &[u8]) -> bool {
+    let metadata = SafeTensors::read_metadata(bytes).ok();
+    metadata
+        .is_some_and(|(_, header)| header.metadata().as_ref().is_some_and(|entries| entries.contains_key(SHAPE_KEY)))
 }
 
 /// Reads what [`write`] wrote; `path` names the file in errors.

@@ -1,9 +1,9 @@
 //! A tree model as a file that other tools read.
 
-use std::{io::Write, path::Path};
+use std::path::Path;
 
 use super::model::TreeModel;
-use crate::{Error, Result};
+use crate::{Error, Result, artifact::write_new};
 
 /// A format that can be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -26,14 +26,7 @@ impl TreeModel {
             TreeExport::Treelite => trees::export::treelite::write(self.ensemble()),
         };
         let bytes = written.map_err(|error| Error::Setting(error.to_string()))?;
-        // Beside, and then in its place: a file that is there is whole.
-        let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut beside = tempfile::NamedTempFile::new_in(directory)?;
-        beside.write_all(&bytes)?;
-        beside.as_file().sync_all()?;
-        beside.persist_noclobber(file).map_err(|error| {
-            std::io::Error::new(error.error.kind(), format!("cannot write {}: {}", file.display(), error.error))
-        })?;
+        write_new(file, &bytes)?;
         Ok(bytes.len() as u64)
     }
 }

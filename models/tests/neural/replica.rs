@@ -3,7 +3,7 @@
 use contract::{Device, Invariance, Model, RowBlock, RunError};
 use models::{
     import::{DenseLayer, DenseWeights},
-    neural::{Formats, ImportOptions, TableNet, import_dense},
+    neural::{Formats, ImportOptions, TableNet, import_net},
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -24,7 +24,7 @@ pub(crate) fn net(sizes: &[usize]) -> (TableNet, DenseWeights) {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("net.safetensors");
     fs_err::write(&file, weights.to_safetensors().unwrap()).unwrap();
-    let imported = import_dense(&file, &directory.path().join("net"), &ImportOptions::default()).unwrap();
+    let imported = import_net(&file, &directory.path().join("net"), &ImportOptions::default()).unwrap();
     (Formats::for_devices(&[Device::cpu()]).open_net(&imported.directory).unwrap(), weights)
 }
 
