@@ -9,6 +9,7 @@ mod quality;
 mod serve;
 mod servers;
 mod statistics;
+mod training;
 mod trees;
 
 use anyhow::Result;
@@ -29,6 +30,8 @@ enum Command {
     Quality(quality::Arguments),
     /// The figures of the request path, against handlers written by hand, other servers, and itself.
     Serve(serve::Arguments),
+    /// How fast nets are trained on the CPU, beside JAX.
+    Training(training::Arguments),
     /// Tree models on the CPU, against LightGBM, XGBoost, lleaves and ONNX Runtime.
     Trees(trees::Arguments),
 }
@@ -38,6 +41,7 @@ fn main() -> Result<()> {
         Command::PerfAnalyzer(arguments) => perf_analyzer::run(&arguments),
         Command::Quality(arguments) => quality::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
+        Command::Training(arguments) => training::run(&arguments),
         Command::Trees(arguments) => trees::run(&arguments),
     }
 }

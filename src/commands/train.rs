@@ -51,7 +51,7 @@ pub(crate) struct Arguments {
     /// Net: mlp, resnet, mlp-plr, mlp-ple, tabm or ft-transformer
     #[arg(long, default_value = "mlp", value_name = "NET")]
     model: NetName,
-    /// Loss: auto, squared, classic, quantile:TAU, hinge, logistic or softmax; chosen by the task by auto
+    /// Loss: auto, squared, classic, quantile:TAU, huber:DELTA, poisson, hinge, logistic or softmax; chosen by the task by auto
     #[arg(long, default_value = "auto", value_parser = parse_loss)]
     loss: LossChoice,
     /// Device to train on: auto, cpu, gpu, gpu:N, vulkan:N or cuda:N

@@ -174,3 +174,28 @@ fn models_are_compared_on_rows_that_none_has_seen_and_drawn() {
     let svg = fs_err::read_to_string(&plot).unwrap();
     assert!(svg.starts_with("<svg") && svg.contains("houses version 1") && svg.contains("validation"));
 }
+
+#[test]
+fn counts_and_outliers_have_losses_of_their_own() {
+    let emberline = Emberline::new();
+    let data = emberline.write("houses.csv", &houses(400));
+    for loss in ["huber:20", "poisson"] {
+        let registered = emberline.train(&[&["--data", &data, "--name", "m", "--loss", loss], &COMMON[..]].concat());
+        assert_eq!(registered["metadata"]["loss"], loss);
+        let curves = registered["metadata"]["curves"].as_array().unwrap();
+        let at = |place: usize| curves[place]["validation_loss"].as_f64().unwrap();
+        assert!(at(curves.len() - 1) < at(0), "{loss} learns");
+    }
+    let out = emberline.file("answers.csv").display().to_string();
+    emberline.ok(&["predict", "--model", "m", "--data", &data, "--out", &out]);
+    let answers = fs_err::read_to_string(&out).unwrap();
+    let rates: Vec<f64> =
+        answers.lines().skip(1).map(|line| line.rsplit(',').next().unwrap().parse().unwrap()).collect();
+    let mean = rates.iter().sum::<f64>() / rates.len() as f64;
+    assert!(rates.iter().all(|rate| *rate > 0.0) && mean > 100.0, "prices are some hundreds, and rates their means");
+
+    let debts = emberline.write("debts.csv", &houses(50).replace(",3", ",-3"));
+    let complaint =
+        emberline.fails(1, &["train", "--data", &debts, "--target", "price", "--name", "m", "--loss", "poisson"]);
+    assert!(complaint.contains("expected counts of 0 or more for the poisson loss"), "{complaint}");
+}

@@ -43,7 +43,7 @@ fn a_version_knows_where_it_comes_from() {
     assert_eq!(shown["kind"], "mlp");
     assert_eq!(shown["task"], "regression");
     assert_eq!(shown["author"], "Ada");
-    assert_eq!(shown["loss"], "squared");
+    assert_eq!(shown["loss"], "classic");
     assert_eq!(shown["device"], "cpu");
     assert_eq!(shown["target"], json!({ "name": "price", "kind": "numeric" }));
     let kinds: Vec<&Value> = shown["features"].as_array().unwrap().iter().map(|feature| &feature["kind"]).collect();

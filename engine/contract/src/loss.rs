@@ -1,7 +1,8 @@
 //! The losses, each once, in scalar form: what training minimises, and what feedback is scored with.
 //!
-//! Values and gradients follow Vowpal Wabbit (`loss_functions.cc`). Predictions are scores before the link: a number for
-//! squared, classic and quantile; a margin (log-odds) for hinge and logistic, whose labels are -1 and 1.
+//! Values and gradients follow Vowpal Wabbit (`loss_functions.cc`), but for Huber's, which it has not. Predictions are scores
+//! before the link: a number for squared, classic, quantile and Huber; the logarithm of a rate for Poisson; a margin (log-odds) for
+//! hinge and logistic, whose labels are -1 and 1.
 
 use std::{fmt, str::FromStr};
 
@@ -10,6 +11,9 @@ use serde::{Deserialize, Serialize};
 /// Probabilities are kept at least this far from 0 and 1 before their logarithm is taken, as scikit-learn's `log_loss`
 /// does for f32 input, so that one confident mistake does not make a mean infinite.
 pub const SMALLEST_PROBABILITY: f64 = 1.192_092_9e-7;
+
+/// Added to a count before its logarithm is taken in [`LossKind::Poisson`].
+const POISSON_SHIFT: f64 = 1e-6;
 
 /// A loss.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -21,6 +25,10 @@ pub enum LossKind {
     Classic,
     /// The pinball loss for the quantile `tau` in (0, 1).
     Quantile(f64),
+    /// e²/2 of the error e = p − y as long as |e| is at most this, and the tangent there beyond (Huber, 1964).
+    Huber(f64),
+    /// Twice the logarithm of the likelihood that a Poisson distribution of rate e^p loses on the count y, beside one of rate y.
+    Poisson,
     /// max(0, 1 − y·p) with y in {−1, 1}.
     Hinge,
     /// ln(1 + e^(−y·p)) with y in {−1, 1}.
@@ -75,6 +83,11 @@ impl LossKind {
                 let error = y - p;
                 if error > 0.0 { tau * error } else { (tau - 1.0) * error }
             }
+            Self::Huber(delta) => {
+                let error = (p - y).abs();
+                if error <= delta { error * error / 2.0 } else { delta * (error - delta / 2.0) }
+            }
+            Self::Poisson => 2.0 * (y * ((y + POISSON_SHIFT).ln() - p) - (y - p.exp())),
             Self::Hinge => (1.0 - y * p).max(0.0),
             Self::Logistic => {
                 // ln(1 + e^x) without overflow for large x.
@@ -85,7 +98,7 @@ impl LossKind {
         }
     }
 
-    /// The derivative of [`LossKind::value`] with respect to `p`.
+    /// The derivative of [`LossKind::value`] with respect to `p`; half of it for [`LossKind::Poisson`], as Vowpal Wabbit has it.
     #[must_use]
     pub fn gradient(self, p: f64, y: f64, range: LabelRange) -> f64 {
         match self {
@@ -107,6 +120,8 @@ impl LossKind {
                     0.0
                 }
             }
+            Self::Huber(delta) => (p - y).clamp(-delta, delta),
+            Self::Poisson => p.exp() - y,
             Self::Hinge => {
                 if y * p < 1.0 {
                     -y
@@ -132,6 +147,8 @@ impl LossKind {
             Self::Squared => "squared",
             Self::Classic => "classic",
             Self::Quantile(_) => "quantile",
+            Self::Huber(_) => "huber",
+            Self::Poisson => "poisson",
             Self::Hinge => "hinge",
             Self::Logistic => "logistic",
             Self::Softmax => "softmax",
@@ -143,7 +160,10 @@ impl fmt::Display for LossKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Quantile(tau) => write!(f, "quantile:{tau}"),
-            Self::Squared | Self::Classic | Self::Hinge | Self::Logistic | Self::Softmax => f.write_str(self.name()),
+            Self::Huber(delta) => write!(f, "huber:{delta}"),
+            Self::Squared | Self::Classic | Self::Poisson | Self::Hinge | Self::Logistic | Self::Softmax => {
+                f.write_str(self.name())
+            }
         }
     }
 }
@@ -157,7 +177,8 @@ impl From<LossKind> for String {
 /// The text names no loss.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "expected squared, classic, quantile, quantile:TAU with 0 < TAU < 1, hinge, logistic or softmax as loss, got '{0}'"
+    "expected squared, classic, quantile, quantile:TAU with 0 < TAU < 1, huber, huber:DELTA with DELTA > 0, poisson, hinge, logistic or \
+     softmax as loss, got '{0}'"
 )]
 pub struct ParseLossError(pub String);
 
@@ -169,15 +190,17 @@ impl FromStr for LossKind {
             "squared" => Ok(Self::Squared),
             "classic" => Ok(Self::Classic),
             "quantile" => Ok(Self::Quantile(0.5)),
+            "huber" => Ok(Self::Huber(1.0)),
+            "poisson" => Ok(Self::Poisson),
             "hinge" => Ok(Self::Hinge),
             "logistic" => Ok(Self::Logistic),
             "softmax" => Ok(Self::Softmax),
-            _ => text
-                .strip_prefix("quantile:")
-                .and_then(|tau| tau.parse::<f64>().ok())
-                .filter(|tau| *tau > 0.0 && *tau < 1.0)
-                .map(Self::Quantile)
-                .ok_or_else(|| ParseLossError(text.to_owned())),
+            _ => {
+                let number = |name: &str| text.strip_prefix(name).and_then(|number| number.parse::<f64>().ok());
+                let quantile = number("quantile:").filter(|tau| *tau > 0.0 && *tau < 1.0).map(Self::Quantile);
+                let huber = || number("huber:").filter(|delta| *delta > 0.0 && delta.is_finite()).map(Self::Huber);
+                quantile.or_else(huber).ok_or_else(|| ParseLossError(text.to_owned()))
+            }
         }
     }
 }
@@ -207,6 +230,10 @@ mod tests {
         assert_eq!(LossKind::Classic.value(4.0, 1.0, RANGE), 9.0);
         assert_eq!(LossKind::Quantile(0.25).value(0.0, 2.0, RANGE), 0.5);
         assert_eq!(LossKind::Quantile(0.25).value(2.0, 0.0, RANGE), 1.5);
+        assert_eq!(LossKind::Huber(0.5).value(1.5, 1.0, RANGE), 0.125);
+        assert_eq!(LossKind::Huber(0.5).value(3.0, 1.0, RANGE), 0.875);
+        // 2 (2 (ln 2 − ln 3) − (2 − 3)).
+        assert!((LossKind::Poisson.value(3_f64.ln(), 2.0, RANGE) - 2.0 * (1.0 - 2.0 * 1.5_f64.ln())).abs() < 1e-5);
         assert_eq!(LossKind::Hinge.value(0.25, -1.0, RANGE), 1.25);
         assert!((LossKind::Logistic.value(0.0, 1.0, RANGE) - std::f64::consts::LN_2).abs() < 1e-15);
         assert_eq!(LossKind::Logistic.value(-1e6, 1.0, RANGE), 1e6);
@@ -220,13 +247,15 @@ mod tests {
             LossKind::Squared,
             LossKind::Classic,
             LossKind::Quantile(0.1),
+            LossKind::Huber(1.5),
+            LossKind::Poisson,
             LossKind::Hinge,
             LossKind::Logistic,
             LossKind::Softmax,
         ] {
             assert_eq!(loss.to_string().parse(), Ok(loss));
         }
-        for text in ["", "huber", "quantile:", "quantile:0", "quantile:1", "quantile:nan"] {
+        for text in ["", "huber:0", "huber:inf", "quantile:", "quantile:0", "quantile:1", "quantile:nan"] {
             assert_eq!(text.parse::<LossKind>(), Err(ParseLossError(text.to_owned())));
         }
     }
@@ -235,12 +264,13 @@ mod tests {
         #[test]
         fn gradients_are_the_slopes_of_values(p in -5.0..5.0_f64, label in -1.0..2.0_f64, positive in any::<bool>()) {
             let sign = if positive { 1.0 } else { -1.0 };
-            let kinks = [RANGE.min, RANGE.max, label, sign];
+            let kinks = [RANGE.min, RANGE.max, label, sign, label - 0.7, label + 0.7];
             prop_assume!(kinks.iter().all(|kink| (p - kink).abs() > 1e-4));
             for (loss, y) in [
                 (LossKind::Squared, label),
                 (LossKind::Classic, label),
                 (LossKind::Quantile(0.3), label),
+                (LossKind::Huber(0.7), label),
                 (LossKind::Hinge, sign),
                 (LossKind::Logistic, sign),
             ] {
@@ -248,6 +278,9 @@ mod tests {
                 let slope = (loss.value(p + step, y, RANGE) - loss.value(p - step, y, RANGE)) / (2.0 * step);
                 prop_assert!((slope - loss.gradient(p, y, RANGE)).abs() < 1e-6, "{loss} at p={p}, y={y}");
             }
+            let (step, count, loss) = (1e-5, label.abs(), LossKind::Poisson);
+            let slope = (loss.value(p + step, count, RANGE) - loss.value(p - step, count, RANGE)) / (2.0 * step);
+            prop_assert!((slope - 2.0 * loss.gradient(p, count, RANGE)).abs() < 1e-5, "poisson at p={p}, y={count}");
         }
     }
 }

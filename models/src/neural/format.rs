@@ -116,7 +116,7 @@ fn table_parts(manifest: &Manifest) -> Result<(InputForm, Head), Misfit> {
     let encoders = manifest.encoders.clone().ok_or_else(|| missing("encoders"))?;
     let target = manifest.target.as_ref().ok_or_else(|| missing("a target"))?;
     let task = manifest.signature.task.as_ref().ok_or_else(|| missing("a task"))?;
-    let head = Head::new(target);
+    let head = Head::new(target, task.loss);
     if head.task_spec(task.loss).as_ref() != Some(task) {
         return Err((
             "a task that fits the target".to_owned(),

@@ -2,7 +2,7 @@
 //!
 //! | task | scores a row | outputs |
 //! | --- | --- | --- |
-//! | regression | the standardised target | `prediction` FP32 `[-1, 1]` |
+//! | regression | the standardised target, or with the Poisson loss the logarithm of a rate | `prediction` FP32 `[-1, 1]` |
 //! | binary | the margin (log-odds of class 1) | `label` BYTES `[-1, 1]`, `probabilities` FP32 `[-1, 2]` |
 //! | multiclass | one per class | `label` BYTES `[-1, 1]`, `probabilities` FP32 `[-1, K]` |
 //! | none (an import) | as they are | one FP32 `[-1, k]` of a chosen name |
@@ -23,11 +23,16 @@ pub const LABEL: &str = "label";
 /// Name of the class probabilities.
 pub const PROBABILITIES: &str = "probabilities";
 
+/// Rates are kept within e to this power and its inverse, as Vowpal Wabbit keeps them.
+const LARGEST_LOG_RATE: f64 = 50.0;
+
 /// How scores become outputs.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Head {
     /// One score, the target standardised.
     Number { mean: f64, std: f64 },
+    /// One score, the logarithm of a rate.
+    Rate,
     /// One score, the margin of the second of two classes.
     Margin { classes: [String; 2] },
     /// One score a class.
@@ -37,9 +42,10 @@ pub(crate) enum Head {
 }
 
 impl Head {
-    /// The head of a net that predicts what `target` encodes.
-    pub(crate) fn new(target: &TargetEncoder) -> Self {
+    /// The head of a net that predicts what `target` encodes, trained with `loss`.
+    pub(crate) fn new(target: &TargetEncoder, loss: LossKind) -> Self {
         match target {
+            TargetEncoder::Regression { .. } if loss == LossKind::Poisson => Self::Rate,
             TargetEncoder::Regression { mean, std } => Self::Number { mean: *mean, std: *std },
             TargetEncoder::Classes(classes) => match classes.as_slice() {
                 [first, second] => Self::Margin { classes: [first.clone(), second.clone()] },
@@ -51,7 +57,7 @@ impl Head {
     /// Scores per row.
     pub(crate) fn scores(&self) -> usize {
         match self {
-            Self::Number { mean: _, std: _ } | Self::Margin { classes: _ } => 1,
+            Self::Number { mean: _, std: _ } | Self::Rate | Self::Margin { classes: _ } => 1,
             Self::Softmax { classes } => classes.len(),
             Self::Scores { width } => *width,
         }
@@ -61,6 +67,7 @@ impl Head {
     pub(crate) const fn average(&self) -> Average {
         match self {
             Self::Number { mean: _, std: _ } | Self::Scores { width: _ } => Average::Scores,
+            Self::Rate => Average::Rates,
             Self::Margin { classes: _ } => Average::Margins,
             Self::Softmax { classes: _ } => Average::Classes,
         }
@@ -69,7 +76,7 @@ impl Head {
     /// What is predicted; none for plain scores.
     pub(crate) fn task(&self) -> Option<Task> {
         match self {
-            Self::Number { mean: _, std: _ } => Some(Task::Regression),
+            Self::Number { mean: _, std: _ } | Self::Rate => Some(Task::Regression),
             Self::Margin { classes: _ } => Some(Task::Binary),
             Self::Softmax { classes: _ } => Some(Task::Multiclass),
             Self::Scores { width: _ } => None,
@@ -79,7 +86,7 @@ impl Head {
     /// How feedback reads the outputs, for a net trained with `loss`; none for plain scores.
     pub(crate) fn task_spec(&self, loss: LossKind) -> Option<TaskSpec> {
         let (classes, score) = match self {
-            Self::Number { mean: _, std: _ } => (Vec::new(), PREDICTION),
+            Self::Number { mean: _, std: _ } | Self::Rate => (Vec::new(), PREDICTION),
             Self::Margin { classes } => (classes.to_vec(), PROBABILITIES),
             Self::Softmax { classes } => (classes.clone(), PROBABILITIES),
             Self::Scores { width: _ } => return None,
@@ -90,7 +97,9 @@ impl Head {
     /// The outputs; `scores` names them for plain scores.
     pub(crate) fn outputs(&self, scores: &str) -> Vec<TensorSpec> {
         let classes = match self {
-            Self::Number { mean: _, std: _ } => return vec![TensorSpec::rows(PREDICTION, DataType::Fp32, 1)],
+            Self::Number { mean: _, std: _ } | Self::Rate => {
+                return vec![TensorSpec::rows(PREDICTION, DataType::Fp32, 1)];
+            }
             Self::Scores { width } => return vec![TensorSpec::rows(scores, DataType::Fp32, *width)],
             Self::Margin { classes: _ } => 2,
             Self::Softmax { classes } => classes.len(),
@@ -125,6 +134,11 @@ impl Head {
                 let values: Vec<f32> = scores.iter().map(|score| (f64::from(*score) * std + mean) as f32).collect();
                 Tensor::from_values(name, vec![values.len(), 1], &values)
             }
+            Self::Rate => {
+                let rate = |score: &f32| f64::from(*score).clamp(-LARGEST_LOG_RATE, LARGEST_LOG_RATE).exp() as f32;
+                let values: Vec<f32> = scores.iter().map(rate).collect();
+                Tensor::from_values(name, vec![values.len(), 1], &values)
+            }
             Self::Scores { width } => {
                 let shape = vec![scores.len() / (*width).max(1), *width];
                 Tensor::from_buffer(name, DataType::Fp32, shape, AlignedBuffer::from_slice(scores))
@@ -138,7 +152,7 @@ impl Head {
     /// one as far as f32 can say.
     fn probabilities(&self, scores: &[f32]) -> Vec<f32> {
         match self {
-            Self::Number { mean: _, std: _ } | Self::Scores { width: _ } => Vec::new(),
+            Self::Number { mean: _, std: _ } | Self::Rate | Self::Scores { width: _ } => Vec::new(),
             Self::Margin { classes: _ } => scores
                 .iter()
                 .flat_map(|margin| {
@@ -193,8 +207,17 @@ mod tests {
     }
 
     #[test]
+    fn logarithms_become_rates_that_are_finite() {
+        let head = Head::new(&TargetEncoder::Regression { mean: 0.0, std: 1.0 }, LossKind::Poisson);
+        let outputs = decode(&head, &[0.0, 2.0, 1e9, -1e9], &[]).unwrap();
+        let rates = outputs[0].values::<f32>().unwrap();
+        assert_eq!((rates[0], rates[1]), (1.0, 2_f32.exp()));
+        assert!(rates[2].is_finite() && rates[3] > 0.0);
+    }
+
+    #[test]
     fn margins_become_labels_and_probabilities() {
-        let head = Head::new(&TargetEncoder::Classes(vec!["no".to_owned(), "yes".to_owned()]));
+        let head = Head::new(&TargetEncoder::Classes(vec!["no".to_owned(), "yes".to_owned()]), LossKind::Logistic);
         let outputs = decode(&head, &[0.0, 40.0, -1.0], &[]).unwrap();
         let labels: Vec<&[u8]> = outputs[0].strings().unwrap().iter().collect();
         assert_eq!(labels, [b"no".as_slice(), b"yes", b"no"]);
@@ -208,7 +231,7 @@ mod tests {
     #[test]
     fn scores_become_softmax_probabilities_without_overflow() {
         let classes = ["a", "b", "c"].map(str::to_owned).to_vec();
-        let head = Head::new(&TargetEncoder::Classes(classes));
+        let head = Head::new(&TargetEncoder::Classes(classes), LossKind::Softmax);
         let outputs = decode(&head, &[1e4, 0.0, 1e4, 1.0, 3.0, 2.0], &["probabilities", "label"]).unwrap();
         let probabilities = outputs[0].values::<f32>().unwrap();
         assert_eq!(&probabilities[..3], [0.5, 0.0, 0.5]);

@@ -20,29 +20,45 @@ pub(crate) struct Objective {
 }
 
 impl Objective {
-    /// The loss to train `task` with: `asked`, or the task's own when none is asked for.
+    /// The loss to train `task` with: `asked`, or the task's own when none is asked for. For numbers that is the classic one: the
+    /// squared one leaves predictions beyond the labels' range alone, and such predictions are not cut.
     ///
     /// # Errors
     /// [`Error::Setting`] when the loss does not fit the task.
     pub(crate) fn choose(task: Task, asked: Option<LossKind>) -> Result<LossKind> {
         let loss = asked.unwrap_or(match task {
-            Task::Regression => LossKind::Squared,
+            Task::Regression => LossKind::Classic,
             Task::Binary => LossKind::Logistic,
             Task::Multiclass => LossKind::Softmax,
         });
         let (fits, expected) = match (task, loss) {
-            (Task::Regression, LossKind::Squared | LossKind::Classic | LossKind::Quantile(_))
+            (
+                Task::Regression,
+                LossKind::Squared | LossKind::Classic | LossKind::Quantile(_) | LossKind::Huber(_) | LossKind::Poisson,
+            )
             | (Task::Binary, LossKind::Hinge | LossKind::Logistic)
             | (Task::Multiclass, LossKind::Softmax) => (true, ""),
             (Task::Regression, LossKind::Hinge | LossKind::Logistic | LossKind::Softmax) => {
-                (false, "squared, classic or quantile:TAU")
-            }
-            (Task::Binary, LossKind::Squared | LossKind::Classic | LossKind::Quantile(_) | LossKind::Softmax) => {
-                (false, "logistic or hinge")
+                (false, "squared, classic, quantile:TAU, huber:DELTA or poisson")
             }
             (
+                Task::Binary,
+                LossKind::Squared
+                | LossKind::Classic
+                | LossKind::Quantile(_)
+                | LossKind::Huber(_)
+                | LossKind::Poisson
+                | LossKind::Softmax,
+            ) => (false, "logistic or hinge"),
+            (
                 Task::Multiclass,
-                LossKind::Squared | LossKind::Classic | LossKind::Quantile(_) | LossKind::Hinge | LossKind::Logistic,
+                LossKind::Squared
+                | LossKind::Classic
+                | LossKind::Quantile(_)
+                | LossKind::Huber(_)
+                | LossKind::Poisson
+                | LossKind::Hinge
+                | LossKind::Logistic,
             ) => (false, "softmax"),
         };
         if fits {
@@ -61,7 +77,12 @@ impl Objective {
                 }
                 encoded
             }
-            LossKind::Squared | LossKind::Classic | LossKind::Quantile(_) | LossKind::Softmax => encoded,
+            LossKind::Squared
+            | LossKind::Classic
+            | LossKind::Quantile(_)
+            | LossKind::Huber(_)
+            | LossKind::Poisson
+            | LossKind::Softmax => encoded,
         }
     }
 
@@ -82,9 +103,12 @@ impl Objective {
                 let spread = log_softmax(scores.clone(), 1).mean_dim(1).neg();
                 keep(self.per_row(scores, targets), spread)
             }
-            LossKind::Squared | LossKind::Classic | LossKind::Quantile(_) | LossKind::Hinge => {
-                self.per_row(scores, targets)
-            }
+            LossKind::Squared
+            | LossKind::Classic
+            | LossKind::Quantile(_)
+            | LossKind::Huber(_)
+            | LossKind::Poisson
+            | LossKind::Hinge => self.per_row(scores, targets),
         }
     }
 
@@ -102,6 +126,21 @@ impl Objective {
             LossKind::Quantile(tau) => {
                 let error = targets - scores;
                 relu(error.clone()).mul_scalar(tau) + relu(error.neg()).mul_scalar(1.0 - tau)
+            }
+            LossKind::Huber(delta) => {
+                // Half the square of the error inside, and the slope times what lies beyond.
+                let error = scores - targets;
+                let inside = error.clone().clamp(-delta, delta);
+                let beyond = (error - inside.clone()).abs().mul_scalar(delta);
+                inside.square().mul_scalar(0.5) + beyond
+            }
+            LossKind::Poisson => {
+                // The value, with the slope that the scalar form has: half of the value's own.
+                let logs = targets.clone().add_scalar(1e-6).log();
+                let held = scores.clone().detach();
+                let value =
+                    (targets.clone() * (logs - held.clone()) - targets.clone() + held.clone().exp()).mul_scalar(2.0);
+                value + (held.clone().exp() - targets) * (scores - held)
             }
             LossKind::Hinge => relu((scores * targets).neg().add_scalar(1.0)),
             LossKind::Logistic => log_sigmoid(scores * targets).neg(),
@@ -143,11 +182,18 @@ mod tests {
         // Inside the range, outside of it on both sides, at its bounds, and at every kink.
         let scores = [-3.0_f32, -1.5, -1.0, -0.3, 0.0, 0.4, 1.0, 1.25, 2.0, 6.0];
         for label in [-1.5_f32, -1.0, 0.4, 1.0, 1.25] {
-            for loss in
-                [LossKind::Squared, LossKind::Classic, LossKind::Quantile(0.2), LossKind::Hinge, LossKind::Logistic]
-            {
+            for loss in [
+                LossKind::Squared,
+                LossKind::Classic,
+                LossKind::Quantile(0.2),
+                LossKind::Huber(0.6),
+                LossKind::Poisson,
+                LossKind::Hinge,
+                LossKind::Logistic,
+            ] {
                 let label = match loss {
                     LossKind::Hinge | LossKind::Logistic => label.signum(),
+                    LossKind::Poisson => label.abs(),
                     _ => label,
                 };
                 let (losses, gradients) = by_autodiff(loss, &scores, &vec![label; scores.len()]);
@@ -206,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_loss_must_fit_its_task() {
-        assert_eq!(Objective::choose(Task::Regression, None).unwrap(), LossKind::Squared);
+        assert_eq!(Objective::choose(Task::Regression, None).unwrap(), LossKind::Classic);
         assert_eq!(Objective::choose(Task::Binary, Some(LossKind::Hinge)).unwrap(), LossKind::Hinge);
         let error = Objective::choose(Task::Multiclass, Some(LossKind::Hinge)).unwrap_err().to_string();
         assert_eq!(error, "loss hinge does not fit a multiclass task; expected softmax");

@@ -23,6 +23,8 @@ pub(crate) struct Prepared {
     pub(crate) target_kind: ColumnKind,
     pub(crate) task: Task,
     pub(crate) objective: Objective,
+    /// The loss as it was asked for, in the target's own units.
+    pub(crate) loss: LossKind,
     pub(crate) training_rows: Vec<usize>,
     pub(crate) validation_rows: Vec<usize>,
     pub(crate) training: Samples,
@@ -76,9 +78,19 @@ pub(crate) fn prepare(options: &TrainOptions) -> Result<Prepared> {
     }
 
     let encoders = Encoders::fit(&table, &features, &training_rows, &options.encoders)?;
-    let (encoder, task) = TargetEncoder::fit(&table, target, Some(task), &training_rows)?;
+    let (mut encoder, task) = TargetEncoder::fit(&table, target, Some(task), &training_rows)?;
+    if loss == LossKind::Poisson {
+        // Counts stay counts: their logarithm is what is learned.
+        encoder = TargetEncoder::Regression { mean: 0.0, std: 1.0 };
+    }
     let labels = encoder.encode(&table, target, &training_rows)?;
     let objective = objective(loss, &encoder, &labels);
+    if loss == LossKind::Poisson
+        && let Some(negative) = labels.iter().find(|label| **label < 0.0)
+    {
+        let reason = format!("expected counts of 0 or more for the poisson loss, got {negative}");
+        return Err(Error::Column { column: target.to_owned(), reason });
+    }
     let weigh = Weigh::new(options, &table, &encoder, &labels)?.scaled(&table, &training_rows, &labels)?;
     let training = Samples {
         features: encoders.encode_table(&table, &training_rows)?,
@@ -101,6 +113,7 @@ pub(crate) fn prepare(options: &TrainOptions) -> Result<Prepared> {
         target_kind,
         task,
         objective,
+        loss,
         training_rows,
         validation_rows,
         training,
@@ -111,18 +124,20 @@ pub(crate) fn prepare(options: &TrainOptions) -> Result<Prepared> {
 }
 
 /// The objective in the units trained in, with what its values are multiplied by to be in the target's own.
-fn objective(loss: LossKind, target: &TargetEncoder, labels: &[f32]) -> Objective {
-    let (range, scale) = match target {
+fn objective(asked: LossKind, target: &TargetEncoder, labels: &[f32]) -> Objective {
+    let (loss, range, scale) = match target {
         TargetEncoder::Regression { mean: _, std } => {
             let range = labels.iter().fold(LabelRange::EMPTY, |range, label| range.including(f64::from(*label)));
-            let scale = match loss {
-                LossKind::Squared | LossKind::Classic => std * std,
-                LossKind::Quantile(_) => *std,
-                LossKind::Hinge | LossKind::Logistic | LossKind::Softmax => 1.0,
+            let (loss, scale) = match asked {
+                LossKind::Squared | LossKind::Classic => (asked, std * std),
+                LossKind::Quantile(_) => (asked, *std),
+                // Where the square ends is told in the target's own units.
+                LossKind::Huber(delta) => (LossKind::Huber(delta / std), std * std),
+                LossKind::Poisson | LossKind::Hinge | LossKind::Logistic | LossKind::Softmax => (asked, 1.0),
             };
-            (range, scale)
+            (loss, range, scale)
         }
-        TargetEncoder::Classes(_) => (LabelRange::ALL, 1.0),
+        TargetEncoder::Classes(_) => (asked, LabelRange::ALL, 1.0),
     };
     Objective { loss, range, scale }
 }

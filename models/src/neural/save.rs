@@ -42,7 +42,8 @@ pub(crate) fn save(
         target,
         target_kind: _,
         task,
-        objective,
+        objective: _,
+        loss,
         training_rows: _,
         validation_rows,
         training: _,
@@ -54,7 +55,7 @@ pub(crate) fn save(
         inputs: encoders.inputs(),
         outputs: head.outputs(PREDICTION),
         columns: encoders.columns(),
-        task: head.task_spec(objective.loss),
+        task: head.task_spec(loss),
     };
     let weights = Arc::new(Weights { shape, parameters: fitted.parameters });
     let input = InputForm::Table(Box::new(encoders.clone()));

@@ -154,7 +154,7 @@ pub fn train(options: &TrainOptions, control: &TrainControl) -> Result<Trained> 
     options.validate()?;
     let burn_device = to_burn(&options.device)?;
     let mut prepared = prepare(options)?;
-    let head = Head::new(&prepared.target);
+    let head = Head::new(&prepared.target, prepared.loss);
     let encoders = &prepared.encoders;
     let shape = options.model.shape(encoders.segments(), encoders.width(), &prepared.training.features, head.scores());
     shape.check().map_err(|(expected, got)| Error::Setting(format!("expected {expected}, got {got}")))?;
@@ -210,7 +210,7 @@ fn metadata(options: &TrainOptions, prepared: &Prepared, fitted: &Fitted) -> Ver
         target: Some(ColumnSpec { name: options.target.clone(), kind: prepared.target_kind }),
         training_rows: Some(prepared.training_rows.len() as u64),
         data_digest: prepared.digest.clone(),
-        loss: Some(prepared.objective.loss),
+        loss: Some(prepared.loss),
         hyper_parameters,
         curves: fitted.curves.clone(),
         training_end: Some(fitted.end),

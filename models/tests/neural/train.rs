@@ -27,7 +27,7 @@ fn a_regression_learns_its_function_and_tells_everything_about_itself() {
     assert!(metadata.metrics["r2"] > 0.98, "{:?}", metadata.metrics);
     assert_eq!(
         (metadata.kind.as_str(), metadata.task, metadata.loss),
-        ("mlp", Some(Task::Regression), Some(LossKind::Squared))
+        ("mlp", Some(Task::Regression), Some(LossKind::Classic))
     );
     assert_eq!(metadata.features.len(), 4);
     assert_eq!(

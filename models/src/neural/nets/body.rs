@@ -15,7 +15,7 @@ use super::{
 };
 
 /// Added to a variance before its root is taken: `PyTorch`'s default.
-pub(super) const EPSILON: f64 = 1e-5;
+pub(crate) const EPSILON: f64 = 1e-5;
 /// Part of a batch's statistics that the kept ones take up at each step: `PyTorch`'s default.
 const MOMENTUM: f64 = 0.1;
 

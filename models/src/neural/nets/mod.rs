@@ -16,6 +16,7 @@ mod transformer;
 use std::sync::Arc;
 
 pub use body::Body;
+pub(crate) use body::EPSILON as NORM_EPSILON;
 use burn::tensor::{
     Device, Gradients, Int, Tensor, TensorData,
     activation::{log_sigmoid, log_softmax},
@@ -53,6 +54,8 @@ pub struct NetShape {
 pub(crate) enum Average {
     /// Numbers.
     Scores,
+    /// Logarithms of rates, as the rates.
+    Rates,
     /// Margins, as the probabilities that they stand for.
     Margins,
     /// Log-probabilities but for a constant a row.
@@ -127,8 +130,24 @@ impl NetShape {
         self.segments.iter().filter_map(number).collect()
     }
 
+    /// Values of each part that is no number.
+    pub(crate) fn others(&self) -> impl Iterator<Item = usize> {
+        self.segments.iter().filter_map(|segment| match segment {
+            Segment::Number(_) => None,
+            Segment::Other(places) => Some(places.len()),
+        })
+    }
+
+    /// Values that the body takes, but for a transformer, which takes the row itself.
+    pub(crate) fn inputs_of_body(&self) -> usize {
+        match self.embedding {
+            Embedding::None => self.inputs,
+            _ => self.numbers().len() * self.embedding.width() + self.rest().len(),
+        }
+    }
+
     /// Places of everything else.
-    fn rest(&self) -> Vec<usize> {
+    pub(crate) fn rest(&self) -> Vec<usize> {
         let rest = |segment: &Segment| match segment {
             Segment::Number(_) => 0..0,
             Segment::Other(places) => places.clone(),
@@ -185,6 +204,7 @@ impl NetShape {
         };
         match average {
             Average::Scores => scores.mean_dim(1).reshape([rows, outputs]),
+            Average::Rates => summed(scores).sub_scalar((members as f64).ln()),
             Average::Margins => summed(log_sigmoid(scores.clone())) - summed(log_sigmoid(scores.neg())),
             Average::Classes => summed(log_softmax(scores, 2)).sub_scalar((members as f64).ln()),
         }

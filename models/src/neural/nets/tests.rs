@@ -148,6 +148,9 @@ fn averages_are_those_of_what_scores_stand_for() {
     };
     let mean = averaged(Average::Scores, 1)[0];
     assert!((mean - scores.iter().sum::<f32>() / 6.0).abs() < 1e-5);
+    let rates = averaged(Average::Rates, 1)[0];
+    let expected = (scores.iter().map(|score| f64::from(*score).exp()).sum::<f64>() / 6.0).ln();
+    assert!((f64::from(rates) - expected).abs() < 1e-5);
     let logistic = |margin: f32| 1.0 / (1.0 + (-f64::from(margin)).exp());
     let expected = scores.iter().map(|score| logistic(*score)).sum::<f64>() / 6.0;
     assert!((logistic(averaged(Average::Margins, 1)[0]) - expected).abs() < 1e-6);
