@@ -23,7 +23,7 @@ pub(crate) struct MlpNet {
 }
 
 impl MlpNet {
-    pub(crate) fn new(mlp: &Mlp<'_>) -> Result<Self> {
+    pub(crate) fn new(mlp: &Mlp<'_>, machine: Machine) -> Result<Self> {
         let Mlp { layers } = mlp;
         if layers.is_empty() {
             return Err(Error::shape("at least one layer", "none"));
@@ -38,7 +38,7 @@ impl MlpNet {
             }
         }
         let widest = layers[..layers.len() - 1].iter().map(|layer| layer.units).max().unwrap_or(0);
-        Ok(Self { layers: layers.iter().map(Layer::new).collect(), widest })
+        Ok(Self { layers: layers.iter().map(|layer| Layer::new(layer, machine)).collect(), widest })
     }
 
     /// Bytes held.
@@ -64,23 +64,23 @@ impl Forward for MlpNet {
         2 * self.widest
     }
 
-    fn forward(&self, machine: Machine, rows: &[f32], between: &mut [f32], out: &mut [f32]) {
+    fn forward(&self, rows: &[f32], between: &mut [f32], out: &mut [f32]) {
         let count = out.len() / self.outputs();
         let (mut here, mut there) = between.split_at_mut(count * self.widest);
         let Some((last, hidden)) = self.layers.split_last() else { return };
         let out = RowsMut { values: out, stride: last.units };
         let rows = Rows { values: rows, stride: self.inputs() };
         let Some((first, rest)) = hidden.split_first() else {
-            return last.forward(machine, count, rows, out, Finish::Plain);
+            return last.forward(count, rows, out, Finish::Plain);
         };
-        first.forward(machine, count, rows, RowsMut { values: here, stride: first.units }, Finish::Rectified);
+        first.forward(count, rows, RowsMut { values: here, stride: first.units }, Finish::Rectified);
         let mut stride = first.units;
         for layer in rest {
             let out = RowsMut { values: there, stride: layer.units };
-            layer.forward(machine, count, Rows { values: here, stride }, out, Finish::Rectified);
+            layer.forward(count, Rows { values: here, stride }, out, Finish::Rectified);
             std::mem::swap(&mut here, &mut there);
             stride = layer.units;
         }
-        last.forward(machine, count, Rows { values: here, stride }, out, Finish::Plain);
+        last.forward(count, Rows { values: here, stride }, out, Finish::Plain);
     }
 }

@@ -50,7 +50,7 @@ impl Net {
         let Parameters { body } = parameters;
         let machine = Machine::with(instructions);
         let body = match body {
-            Body::Mlp(mlp) => BodyNet::Mlp(MlpNet::new(mlp)?),
+            Body::Mlp(mlp) => BodyNet::Mlp(MlpNet::new(mlp, machine)?),
         };
         Ok(Self { body, machine })
     }
@@ -111,7 +111,7 @@ impl Net {
             return Ok(());
         }
         match &self.body {
-            BodyNet::Mlp(net) => answer(net, self.machine, rows, scratch, out),
+            BodyNet::Mlp(net) => answer(net, rows, scratch, out),
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use parking_lot::Mutex;
 
-use crate::simd::{Line, Machine};
+use crate::simd::Line;
 
 /// Memory for calls, to be used again: a thread's own. It grows to what the largest call needs.
 #[derive(Debug, Default)]
@@ -28,11 +28,11 @@ pub(crate) trait Forward: Sync {
     /// Values that a row needs between layers.
     fn between(&self) -> usize;
     /// Answers as many rows as there are, with memory of [`Forward::between`] values for each; what is in it is any.
-    fn forward(&self, machine: Machine, rows: &[f32], between: &mut [f32], out: &mut [f32]);
+    fn forward(&self, rows: &[f32], between: &mut [f32], out: &mut [f32]);
 }
 
 /// Answers rows of [`Forward::inputs`] values, at least one, on this thread and others.
-pub(crate) fn answer(net: &impl Forward, machine: Machine, rows: &[f32], scratch: &mut Scratch, out: &mut [f32]) {
+pub(crate) fn answer(net: &impl Forward, rows: &[f32], scratch: &mut Scratch, out: &mut [f32]) {
     let count = rows.len() / net.inputs();
     // Rows at once: a whole number of the largest tiles.
     let most = (KEPT / size_of::<f32>() / net.between().max(1)).clamp(1, 384);
@@ -53,7 +53,7 @@ pub(crate) fn answer(net: &impl Forward, machine: Machine, rows: &[f32], scratch
             part.resize(lines, Line::ZERO);
         }
         let between = &mut bytemuck::cast_slice_mut(part)[..out.len() / net.outputs() * net.between()];
-        net.forward(machine, rows, between, out);
+        net.forward(rows, between, out);
     };
     let Some((own, others)) = scratch.parts[..threads].split_first_mut() else { return };
     if others.is_empty() {

@@ -11,7 +11,7 @@ fn times() {
         let p = Parameters { body: Body::Mlp(Mlp { layers }) };
         for i in Instructions::here() {
             let net = Net::with(&p, i).unwrap();
-            for count in [1, 2, 4, 9, 12, 64, 4096] {
+            for count in [1, 2,3, 4, 5,6,7,8,9,10,11, 12, 64, 4096] {
                 for threads in [1, 2] {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
                 let rows = values(count * sizes[0], 3);

@@ -2,7 +2,7 @@
 
 #![expect(clippy::inline_always, reason = "only what is inlined into a function gets that function's instructions")]
 
-use super::{ABREAST, Layer};
+use super::Layer;
 use crate::simd::{LANES, Line, Simd, Work};
 
 /// Rows to read, `stride` values apart.
@@ -30,9 +30,6 @@ pub(crate) enum Finish {
     Added,
 }
 
-/// The most rows of a tile, and the most panels that one row's tile has.
-const MOST_ROWS: usize = 12;
-
 /// Layers whose vectors hold units: panels of two vectors, each with its weights for all inputs.
 pub(super) struct Panels<'a, 'b> {
     pub(super) layer: &'a Layer,
@@ -54,22 +51,20 @@ impl Work for Panels<'_, '_> {
         // Blocks of almost the same size: a last one of a row or two would read all weights for little.
         let blocks = count.div_ceil(S::ROWS);
         let (size, larger) = (count / blocks, count % blocks);
-        let panels = layer.units.div_ceil(ABREAST * LANES);
-        let whole = layer.inputs * ABREAST;
+        let lanes = S::ABREAST * LANES;
+        let lines = layer.inputs * S::ABREAST;
+        // A single row has too few sums to keep the adders busy with one panel.
+        let most = match count {
+            1 => 4,
+            2 => 2,
+            _ => 1,
+        };
         let mut panel = 0;
-        while panel < panels {
-            // A single row has too few sums to keep the adders busy with one panel.
-            let together = match count {
-                1 => 4,
-                2 => 2,
-                _ => 1,
-            };
-            let first = panel * ABREAST * LANES;
-            let weights = &layer.weights[panel * whole..];
-            let together = together.min(weights.len() / whole).max(1);
-            let bias = &layer.bias[panel * ABREAST..][..together * ABREAST];
-            let units = (layer.units - first).min(together * ABREAST * LANES);
-            let narrow = weights.len() < whole;
+        while panel * lanes < layer.units {
+            let weights = &layer.weights[panel * lines..];
+            let narrow = weights.len() < lines;
+            let together = most.min(weights.len() / lines).max(1);
+            let first = panel * lanes;
             let mut row = 0;
             for block in 0..blocks {
                 let height = size + usize::from(block < larger);
@@ -78,16 +73,16 @@ impl Work for Panels<'_, '_> {
                     values: &rows.values[row * rows.stride..],
                     stride: rows.stride,
                     weights,
-                    bias,
+                    bias: &layer.bias[panel * S::ABREAST..],
                     out: &mut out.values[row * out.stride + first..],
                     out_stride: out.stride,
-                    units,
+                    units: (layer.units - first).min(together * lanes),
                     finish,
                 };
-                if narrow {
-                    tile.narrow(simd, height);
+                if S::ABREAST == 1 || narrow {
+                    tile.of::<S, 1>(simd, height, together);
                 } else {
-                    tile.wide(simd, height, together);
+                    tile.of::<S, 2>(simd, height, together);
                 }
                 row += height;
             }
@@ -111,45 +106,25 @@ struct Tile<'a, 'b> {
 }
 
 impl Tile<'_, '_> {
-    /// Of whole panels.
     #[inline(always)]
-    fn wide<S: Simd>(self, simd: S, height: usize, panels: usize) {
+    fn of<S: Simd, const N: usize>(self, simd: S, height: usize, panels: usize) {
         match (height, panels) {
-            (1, 4) => simd.call(Sums::<1, 4, ABREAST>(self)),
-            (1, 3) => simd.call(Sums::<1, 3, ABREAST>(self)),
-            (1, 2) => simd.call(Sums::<1, 2, ABREAST>(self)),
-            (1, _) => simd.call(Sums::<1, 1, ABREAST>(self)),
-            (2, 2) => simd.call(Sums::<2, 2, ABREAST>(self)),
-            (2, _) => simd.call(Sums::<2, 1, ABREAST>(self)),
-            (3, _) => simd.call(Sums::<3, 1, ABREAST>(self)),
-            (4, _) => simd.call(Sums::<4, 1, ABREAST>(self)),
-            (5, _) => simd.call(Sums::<5, 1, ABREAST>(self)),
-            (6, _) => simd.call(Sums::<6, 1, ABREAST>(self)),
-            (7, _) => simd.call(Sums::<7, 1, ABREAST>(self)),
-            (8, _) => simd.call(Sums::<8, 1, ABREAST>(self)),
-            (9, _) => simd.call(Sums::<9, 1, ABREAST>(self)),
-            (10, _) => simd.call(Sums::<10, 1, ABREAST>(self)),
-            (11, _) => simd.call(Sums::<11, 1, ABREAST>(self)),
-            _ => simd.call(Sums::<MOST_ROWS, 1, ABREAST>(self)),
-        }
-    }
-
-    /// Of the last panel, if it has one vector of units alone.
-    #[inline(always)]
-    fn narrow<S: Simd>(self, simd: S, height: usize) {
-        match height {
-            1 => simd.call(Sums::<1, 1, 1>(self)),
-            2 => simd.call(Sums::<2, 1, 1>(self)),
-            3 => simd.call(Sums::<3, 1, 1>(self)),
-            4 => simd.call(Sums::<4, 1, 1>(self)),
-            5 => simd.call(Sums::<5, 1, 1>(self)),
-            6 => simd.call(Sums::<6, 1, 1>(self)),
-            7 => simd.call(Sums::<7, 1, 1>(self)),
-            8 => simd.call(Sums::<8, 1, 1>(self)),
-            9 => simd.call(Sums::<9, 1, 1>(self)),
-            10 => simd.call(Sums::<10, 1, 1>(self)),
-            11 => simd.call(Sums::<11, 1, 1>(self)),
-            _ => simd.call(Sums::<MOST_ROWS, 1, 1>(self)),
+            (1, 4) => simd.call(Sums::<1, 4, N>(self)),
+            (1, 3) => simd.call(Sums::<1, 3, N>(self)),
+            (1, 2) => simd.call(Sums::<1, 2, N>(self)),
+            (1, _) => simd.call(Sums::<1, 1, N>(self)),
+            (2, 2) => simd.call(Sums::<2, 2, N>(self)),
+            (2, _) => simd.call(Sums::<2, 1, N>(self)),
+            (3, _) => simd.call(Sums::<3, 1, N>(self)),
+            (4, _) => simd.call(Sums::<4, 1, N>(self)),
+            (5, _) => simd.call(Sums::<5, 1, N>(self)),
+            (6, _) => simd.call(Sums::<6, 1, N>(self)),
+            (7, _) => simd.call(Sums::<7, 1, N>(self)),
+            (8, _) => simd.call(Sums::<8, 1, N>(self)),
+            (9, _) => simd.call(Sums::<9, 1, N>(self)),
+            (10, _) => simd.call(Sums::<10, 1, N>(self)),
+            (11, _) => simd.call(Sums::<11, 1, N>(self)),
+            _ => simd.call(Sums::<12, 1, N>(self)),
         }
     }
 }
@@ -189,15 +164,34 @@ impl<const M: usize, const P: usize, const N: usize> Work for Sums<'_, '_, M, P,
                 }
             }
         }
-        for (row, sums) in sums.iter().enumerate() {
-            let out = &mut out[row * out_stride..][..units];
-            for (sum, out) in sums.as_flattened().iter().zip(out.chunks_mut(LANES)) {
-                let sum = match finish {
-                    Finish::Plain => *sum,
-                    Finish::Rectified => simd.rectify(*sum),
-                    Finish::Added => simd.add(simd.load_part(out), *sum),
-                };
-                simd.store_part(sum, out);
+        if finish == Finish::Rectified {
+            sums.as_flattened_mut().as_flattened_mut().iter_mut().for_each(|sum| *sum = simd.rectify(*sum));
+        }
+        // Each loop is so short that it is unrolled: a sum that is picked by a number would live in memory all along.
+        if units == P * N * LANES {
+            assert!(out.len() >= (M - 1) * out_stride + units, "a tile within its answers");
+            for (row, sums) in sums.iter().enumerate() {
+                for (vector, sum) in sums.as_flattened().iter().enumerate() {
+                    // SAFETY: asserted above: the last row, which starts at `(M - 1) * out_stride`, has `units` values.
+                    let out = unsafe { &mut *out.as_mut_ptr().add(row * out_stride + vector * LANES).cast() };
+                    let sum = if finish == Finish::Added { simd.add(simd.load(out), *sum) } else { *sum };
+                    simd.store(sum, out);
+                }
+            }
+        } else {
+            let mut kept = [[[Line::ZERO; N]; P]; M];
+            for (kept, sums) in kept.iter_mut().zip(&sums) {
+                for (kept, sum) in kept.as_flattened_mut().iter_mut().zip(sums.as_flattened()) {
+                    simd.store(*sum, &mut kept.0);
+                }
+            }
+            for (row, kept) in kept.iter().enumerate() {
+                let out = &mut out[row * out_stride..][..units];
+                for (out, kept) in out.chunks_mut(LANES).zip(kept.as_flattened()) {
+                    let sum = simd.load(&kept.0);
+                    let sum = if finish == Finish::Added { simd.add(simd.load_part(out), sum) } else { sum };
+                    simd.store_part(sum, out);
+                }
             }
         }
     }

@@ -14,8 +14,6 @@ use crate::{
 use kernel::{Dots, Panels};
 pub(crate) use kernel::{Finish, Rows, RowsMut};
 
-/// Vectors of units that are summed abreast.
-pub(crate) const ABREAST: usize = 2;
 /// Up to so many units, lanes hold inputs and not units: vectors of units would be almost empty.
 const FEW_UNITS: usize = 4;
 
@@ -52,11 +50,13 @@ pub(crate) struct Layer {
     /// With zeros up to whole panels.
     bias: Vec<Line>,
     few: bool,
+    machine: Machine,
 }
 
 impl Layer {
-    /// Lays out a layer that was checked.
-    pub(crate) fn new(linear: &Linear<'_>) -> Self {
+    /// Lays out a layer that was checked, for the machine.
+    pub(crate) fn new(linear: &Linear<'_>, machine: Machine) -> Self {
+        let abreast = machine.abreast();
         let Linear { inputs, units, weight, bias } = *linear;
         let few = units <= FEW_UNITS;
         let mut lines = Vec::new();
@@ -71,16 +71,16 @@ impl Layer {
                 }
             }
         } else {
-            for first in (0..units).step_by(ABREAST * LANES) {
-                let width = ABREAST.min((units - first).div_ceil(LANES));
+            for first in (0..units).step_by(abreast * LANES) {
+                let width = abreast.min((units - first).div_ceil(LANES));
                 for row in weight.chunks_exact(units) {
                     lines.extend((0..width).map(|vector| line(row, first + vector * LANES)));
                 }
             }
         }
-        let panels = units.div_ceil(ABREAST * LANES);
-        let bias = (0..panels * ABREAST).map(|vector| line(bias, vector * LANES)).collect();
-        Self { inputs, units, weights: lines, bias, few }
+        let panels = units.div_ceil(abreast * LANES);
+        let bias = (0..panels * abreast).map(|vector| line(bias, vector * LANES)).collect();
+        Self { inputs, units, weights: lines, bias, few, machine }
     }
 
     /// Bytes held.
@@ -94,11 +94,11 @@ impl Layer {
     }
 
     /// Answers `count` rows.
-    pub(crate) fn forward(&self, machine: Machine, count: usize, rows: Rows<'_>, out: RowsMut<'_>, finish: Finish) {
+    pub(crate) fn forward(&self, count: usize, rows: Rows<'_>, out: RowsMut<'_>, finish: Finish) {
         if self.few {
-            machine.call(Dots { layer: self, count, rows, out, finish });
+            self.machine.call(Dots { layer: self, count, rows, out, finish });
         } else {
-            machine.call(Panels { layer: self, count, rows, out, finish });
+            self.machine.call(Panels { layer: self, count, rows, out, finish });
         }
     }
 }

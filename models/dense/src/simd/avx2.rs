@@ -70,7 +70,8 @@ macro_rules! lanes {
 
 impl Simd for Avx2 {
     type V = [__m256; 2];
-    const ROWS: usize = 3;
+    const ABREAST: usize = 1;
+    const ROWS: usize = 6;
 
     #[inline(always)]
     fn call<W: Work>(self, work: W) -> W::Output {

@@ -70,6 +70,7 @@ macro_rules! lanes {
 
 impl Simd for Avx512 {
     type V = __m512;
+    const ABREAST: usize = 2;
     const ROWS: usize = 12;
 
     #[inline(always)]

@@ -81,6 +81,17 @@ impl Machine {
         }
     }
 
+    /// [`Simd::ABREAST`].
+    pub(crate) const fn abreast(self) -> usize {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512(_) => super::avx512::Avx512::ABREAST,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2(_) => super::avx2::Avx2::ABREAST,
+            Self::Portable => Portable::ABREAST,
+        }
+    }
+
     /// Runs `work` with the machine's vectors.
     pub(crate) fn call<W: Work>(self, work: W) -> W::Output {
         match self {

@@ -33,7 +33,9 @@ impl Line {
 pub(crate) trait Simd: Copy {
     /// 16 numbers.
     type V: Copy;
-    /// Rows whose sums over two vectors of units stay in registers.
+    /// Vectors of units that are summed abreast.
+    const ABREAST: usize;
+    /// Rows whose sums over so many vectors stay in registers.
     const ROWS: usize;
 
     /// Runs `work` in a function that is compiled for the instructions.

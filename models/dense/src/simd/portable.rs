@@ -32,7 +32,8 @@ fn fold(mut lanes: [f32; LANES], of: impl Fn(f32, f32) -> f32) -> f32 {
 
 impl Simd for Portable {
     type V = [f32; LANES];
-    const ROWS: usize = 4;
+    const ABREAST: usize = 1;
+    const ROWS: usize = 2;
 
     #[inline(never)]
     fn call<W: Work>(self, work: W) -> W::Output {
