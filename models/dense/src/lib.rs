@@ -5,16 +5,25 @@
 //!
 //! Knows nobody: no training, no device, no server, no table. `models` makes a served model of it.
 
+mod embedding;
 mod error;
 mod linear;
+mod math;
 mod mlp;
 mod net;
+mod resnet;
 mod share;
 mod simd;
+mod tabm;
+mod transformer;
 
+pub use embedding::{Embedding, Numbers, Periodic, PiecewiseLinear};
 pub use error::{Error, Result};
 pub use linear::Linear;
 pub use mlp::Mlp;
 pub use net::{Body, Net, Parameters};
+pub use resnet::{Affines, ResNet, ResNetBlock};
 pub use share::Scratch;
 pub use simd::Instructions;
+pub use tabm::{TabM, TabMLayer};
+pub use transformer::{FtBlock, FtTransformer};

@@ -40,11 +40,6 @@ impl MlpNet {
         let widest = layers[..layers.len() - 1].iter().map(|layer| layer.units).max().unwrap_or(0);
         Ok(Self { layers: layers.iter().map(|layer| Layer::new(layer, machine)).collect(), widest })
     }
-
-    /// Bytes held.
-    pub(crate) fn bytes(&self) -> usize {
-        self.layers.iter().map(Layer::bytes).sum()
-    }
 }
 
 impl Forward for MlpNet {
@@ -62,6 +57,14 @@ impl Forward for MlpNet {
 
     fn between(&self) -> usize {
         2 * self.widest
+    }
+
+    fn abreast(&self) -> usize {
+        1
+    }
+
+    fn bytes(&self) -> usize {
+        self.layers.iter().map(Layer::bytes).sum()
     }
 
     fn forward(&self, rows: &[f32], between: &mut [f32], out: &mut [f32]) {

@@ -2,7 +2,7 @@
 
 use parking_lot::Mutex;
 
-use crate::simd::Line;
+use crate::{error::Result, simd::Line};
 
 /// Memory for calls, to be used again: a thread's own. It grows to what the largest call needs.
 #[derive(Debug, Default)]
@@ -11,8 +11,11 @@ pub struct Scratch {
     parts: Vec<Vec<Line>>,
 }
 
-/// From so many multiplications on, rows are worth waking a thread for: about 20 µs of one thread.
+/// Multiplications that are worth waking a thread for: about 20 µs of one core.
 const SHARED_FROM: usize = 1 << 20;
+
+/// Rows of a matrix below which a thread takes as long for fewer: it waits for the weights.
+const LEAST_ROWS: usize = 3;
 
 /// Bytes between layers that stay in a core's second cache beside the weights that pass through it.
 const KEPT: usize = 384 << 10;
@@ -27,19 +30,33 @@ pub(crate) trait Forward: Sync {
     fn products(&self) -> usize;
     /// Values that a row needs between layers.
     fn between(&self) -> usize;
+    /// Rows of the matrices that one row becomes.
+    fn abreast(&self) -> usize;
+    /// Bytes held.
+    fn bytes(&self) -> usize;
+
+    /// That every value is one that the net can take.
+    ///
+    /// # Errors
+    /// When one is not.
+    fn check(&self, _rows: &[f32]) -> Result<()> {
+        Ok(())
+    }
+
     /// Answers as many rows as there are, with memory of [`Forward::between`] values for each; what is in it is any.
     fn forward(&self, rows: &[f32], between: &mut [f32], out: &mut [f32]);
 }
 
 /// Answers rows of [`Forward::inputs`] values, at least one, on this thread and others.
-pub(crate) fn answer(net: &impl Forward, rows: &[f32], scratch: &mut Scratch, out: &mut [f32]) {
+pub(crate) fn answer(net: &dyn Forward, rows: &[f32], scratch: &mut Scratch, out: &mut [f32]) {
     let count = rows.len() / net.inputs();
     // Rows at once: a whole number of the largest tiles.
     let most = (KEPT / size_of::<f32>() / net.between().max(1)).clamp(1, 384);
     let most = if most > 12 { most - most % 12 } else { most };
-    let products = net.products().saturating_mul(count);
-    let threads = if products < SHARED_FROM { 1 } else { rayon::current_num_threads().min(products / (SHARED_FROM / 2)) };
-    let threads = threads.min(count);
+    let worth = net.products().saturating_mul(count) / SHARED_FROM;
+    let worth = worth.min(count.saturating_mul(net.abreast()) / LEAST_ROWS).min(count);
+    // The pool is made by the first question for its threads.
+    let threads = if worth < 2 { 1 } else { worth.min(rayon::current_num_threads()) };
     if scratch.parts.len() < threads {
         scratch.parts.resize_with(threads, Vec::new);
     }

@@ -139,7 +139,10 @@ impl<const M: usize, const P: usize, const N: usize> Work for Sums<'_, '_, M, P,
     #[expect(unsafe_code, reason = "the innermost loop: its places are checked before it, once for all")]
     fn run<S: Simd>(self, simd: S) {
         let Self(Tile { inputs, values, stride, weights, bias, out, out_stride, units, finish }) = self;
-        assert!(values.len() >= (M - 1) * stride + inputs && weights.len() >= P * inputs * N, "a tile within its layer");
+        assert!(
+            values.len() >= (M - 1) * stride + inputs && weights.len() >= P * inputs * N,
+            "a tile within its layer"
+        );
         let mut start = [[simd.splat(0.0); N]; P];
         for (panel, start) in start.iter_mut().enumerate() {
             for (vector, start) in start.iter_mut().enumerate() {

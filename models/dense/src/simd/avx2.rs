@@ -1,13 +1,16 @@
 //! Vectors by AVX2 and FMA: two registers each.
 
-#![expect(unsafe_code, reason = "what the methods need, `new` asked the machine for; memory is read and written by the array")]
+#![expect(
+    unsafe_code,
+    reason = "what the methods need, `new` asked the machine for; memory is read and written by the array"
+)]
 
 use std::arch::x86_64::{
     __m128, __m256, _CMP_EQ_OQ, _mm_add_ps, _mm_add_ss, _mm_cvtss_f32, _mm_max_ps, _mm_max_ss, _mm_movehl_ps,
     _mm_shuffle_ps, _mm256_add_epi32, _mm256_add_ps, _mm256_blendv_ps, _mm256_castps256_ps128, _mm256_castsi256_ps,
-    _mm256_cmp_ps, _mm256_cvtps_epi32, _mm256_div_ps, _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_fmsub_ps,
-    _mm256_loadu_ps, _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps, _mm256_round_ps, _mm256_set1_epi32, _mm256_set1_ps,
-    _mm256_slli_epi32, _mm256_storeu_ps, _mm256_sub_ps,
+    _mm256_cmp_ps, _mm256_cvtps_epi32, _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_fmsub_ps, _mm256_loadu_ps,
+    _mm256_max_ps, _mm256_min_ps, _mm256_mul_ps, _mm256_round_ps, _mm256_set1_epi32, _mm256_set1_ps, _mm256_slli_epi32,
+    _mm256_storeu_ps, _mm256_sub_ps,
 };
 
 use super::{LANES, Simd, Work};
@@ -124,7 +127,6 @@ impl Simd for Avx2 {
         add(a, b) = _mm256_add_ps(a, b);
         sub(a, b) = _mm256_sub_ps(a, b);
         mul(a, b) = _mm256_mul_ps(a, b);
-        div(a, b) = _mm256_div_ps(a, b);
         mul_add(a, b, c) = _mm256_fmadd_ps(a, b, c);
         product_error(a, b, product) = _mm256_fmsub_ps(a, b, product);
         max(a, b) = _mm256_max_ps(a, b);

@@ -83,11 +83,6 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
-    fn div(self, a: Self::V, b: Self::V) -> Self::V {
-        map2(a, b, |a, b| a / b)
-    }
-
-    #[inline(always)]
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
         let mut out = c;
         for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
