@@ -4,7 +4,9 @@
 //! the result is written as JSON together with the machine's description and committed under `benches/results/`.
 
 mod machine;
+mod nets;
 mod perf_analyzer;
+mod script;
 mod serve;
 mod servers;
 mod statistics;
@@ -22,6 +24,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Nets on the CPU, against ONNX Runtime.
+    Nets(nets::Arguments),
     /// Triton's load generator over HTTP (JSON and binary tensors) and gRPC.
     PerfAnalyzer(perf_analyzer::Arguments),
     /// The figures of the request path, against handlers written by hand, other servers, and itself.
@@ -32,6 +36,7 @@ enum Command {
 
 fn main() -> Result<()> {
     match Cli::parse().command {
+        Command::Nets(arguments) => nets::run(&arguments),
         Command::PerfAnalyzer(arguments) => perf_analyzer::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Trees(arguments) => trees::run(&arguments),
