@@ -1,5 +1,6 @@
 //! Vectors by AVX2 and FMA: two registers each.
 
+#![expect(clippy::inline_always, reason = "only what is inlined into a function gets that function's instructions")]
 #![expect(
     unsafe_code,
     reason = "what the methods need, `new` asked the machine for; memory is read and written by the array"

@@ -1,8 +1,10 @@
 //! Sixteen numbers at once, by the instructions of the machine.
 //!
-//! Whatever the instructions, a vector has 16 lanes (one register of AVX-512, two of AVX2), so that weights are laid out once
-//! for all, and sums over lanes are taken in the same order: AVX-512 and AVX2 give the same bits. Only the plain vectors differ
+//! Whatever the instructions, a vector has 16 lanes (one register of AVX-512, two of AVX2), so that sums over lanes are taken in
+//! the same order: AVX-512 and AVX2 give the same bits. Only the plain vectors differ
 //! where the machine has no fused multiply-add.
+
+#![expect(clippy::inline_always, reason = "only what is inlined into a function gets that function's instructions")]
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;

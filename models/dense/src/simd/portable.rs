@@ -1,5 +1,7 @@
 //! Vectors as arrays, which the compiler turns into what the architecture promises.
 
+#![expect(clippy::inline_always, reason = "only what is inlined into a function gets that function's instructions")]
+
 use super::{LANES, Simd, Work};
 
 /// What every machine has.
