@@ -1,5 +1,7 @@
 //! A net of any of the architectures.
 
+use std::cell::Cell;
+
 use crate::{
     embedding::{Embedding, EmbeddingNet},
     error::{Error, Result},
@@ -140,6 +142,18 @@ impl Net {
         self.machine.instructions()
     }
 
+    /// [`Net::run`] with memory of the calling thread, which keeps it.
+    ///
+    /// # Errors
+    /// As [`Net::run`].
+    pub fn run_here(&self, rows: &[f32], out: &mut [f32]) -> Result<()> {
+        // Taken and not borrowed: a thread of the pool may be given another call while it waits in this one.
+        let mut scratch = SCRATCH.take();
+        let result = self.run(rows, &mut scratch, out);
+        SCRATCH.set(scratch);
+        result
+    }
+
     /// Writes the answers of `rows` (`[rows, inputs]`) to `out` (`[rows, outputs]`), on this thread, and on those of the present
     /// rayon pool where that is worth it. With a used scratch nothing is allocated but what wakes those threads.
     ///
@@ -162,6 +176,11 @@ impl Net {
         }
         Ok(())
     }
+}
+
+thread_local! {
+    /// Memory for [`Net::run_here`].
+    static SCRATCH: Cell<Scratch> = Cell::default();
 }
 
 /// A net with an embedding before it.

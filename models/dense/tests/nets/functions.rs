@@ -17,6 +17,9 @@ const TOLERANCE: f64 = 1e-4;
 pub(crate) fn run(net: &Net, rows: &[f32], scratch: &mut Scratch) -> Vec<f32> {
     let mut out = vec![f32::NAN; rows.len() / net.inputs() * net.outputs()];
     net.run(rows, scratch, &mut out).unwrap();
+    let mut here = vec![f32::NAN; out.len()];
+    net.run_here(rows, &mut here).unwrap();
+    assert_eq!(bits(&here), bits(&out));
     out
 }
 
