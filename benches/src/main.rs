@@ -4,8 +4,10 @@
 //! the result is written as JSON together with the machine's description and committed under `benches/results/`.
 
 mod machine;
+mod nets;
 mod perf_analyzer;
 mod quality;
+mod script;
 mod serve;
 mod servers;
 mod statistics;
@@ -24,6 +26,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Nets on the CPU, against ONNX Runtime.
+    Nets(nets::Arguments),
     /// Triton's load generator over HTTP (JSON and binary tensors) and gRPC.
     PerfAnalyzer(perf_analyzer::Arguments),
     /// How well nets learn tables, beside LightGBM with the published tuned settings.
@@ -38,6 +42,7 @@ enum Command {
 
 fn main() -> Result<()> {
     match Cli::parse().command {
+        Command::Nets(arguments) => nets::run(&arguments),
         Command::PerfAnalyzer(arguments) => perf_analyzer::run(&arguments),
         Command::Quality(arguments) => quality::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),

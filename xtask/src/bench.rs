@@ -1,4 +1,4 @@
-//! `cargo xtask bench serve` and `bench trees`: build what is measured and what measures, then run `benches`.
+//! `cargo xtask bench serve`, `bench trees` and `bench nets`: build what is measured and what measures, then run `benches`.
 
 use std::process::Command;
 
@@ -29,9 +29,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
 }
 
 fn options(arguments: &[String]) -> Result<Options> {
-    let Some((what, rest)) = arguments.split_first().filter(|(what, _)| matches!(what.as_str(), "serve" | "trees"))
+    let Some((what, rest)) =
+        arguments.split_first().filter(|(what, _)| matches!(what.as_str(), "serve" | "trees" | "nets"))
     else {
-        bail!("expected `cargo xtask bench serve` or `bench trees`, got '{}'", arguments.join(" "));
+        bail!("expected `cargo xtask bench serve`, `bench trees` or `bench nets`, got '{}'", arguments.join(" "));
     };
     let mut options = Options { run: vec![what.clone()], ..Options::default() };
     let mut rest = rest.iter();

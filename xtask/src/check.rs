@@ -31,6 +31,7 @@ fn arrows() -> Result<()> {
         ("models", &["engine", "server"][..]),
         ("kernels", &["contract", "engine", "server"][..]),
         ("trees", &["contract", "engine", "server"][..]),
+        ("dense", &["contract", "engine", "server", "trees"][..]),
     ] {
         let gpu = if matches!(room, "models" | "kernels") { &[][..] } else { &GPU_CRATES[..] };
         let tree = cargo()

@@ -5,8 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use trees::predict::{Predictor, Scratch};
+
+use crate::script::numbers;
 
 /// A model and its rows.
 pub(super) struct Ours {
@@ -73,12 +75,4 @@ impl Ours {
         self.predictor.margins(rows, &mut self.scratch, &mut self.out[..batch])?;
         Ok(())
     }
-}
-
-/// The numbers of a .npy file, `N` bytes each.
-fn numbers<const N: usize>(bytes: &[u8]) -> Result<Vec<[u8; N]>> {
-    let length = bytes.get(8..10).context("expected a .npy file")?;
-    let begin = 10 + usize::from(u16::from_le_bytes([length[0], length[1]]));
-    let numbers = bytes.get(begin..).context("expected numbers behind the header")?;
-    Ok(numbers.as_chunks::<N>().0.to_vec())
 }

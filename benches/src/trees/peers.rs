@@ -1,13 +1,11 @@
 //! The engines that people answer tree models with, in a process of their own: `benches/peers/trees.sh`.
 
-use std::{
-    io::{BufRead, BufReader, Write},
-    path::Path,
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-};
+use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
+
+use crate::script::Script;
 
 /// Names of the engines, as the script knows them: those that answer LightGBM's model, and XGBoost with its own.
 pub(super) const ENGINES: [&str; 5] = ["lightgbm", "xgboost", "lleaves", "onnxruntime", "xgboost_trained"];
@@ -58,39 +56,23 @@ impl Timed {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum Answer<T> {
-    Good(T),
-    Bad { error: String },
-}
-
-#[derive(Deserialize)]
 struct Made {
     #[serde(rename = "model")]
     _model: String,
 }
 
 /// The running script.
-pub(super) struct Peers {
-    child: Child,
-    requests: ChildStdin,
-    answers: BufReader<ChildStdout>,
-}
+pub(super) struct Peers(Script);
 
 impl Peers {
     /// Starts it; it keeps its models in `folder`.
     pub(super) fn start(scripts: &Path, folder: &Path) -> Result<Self> {
-        let mut command = Command::new(scripts.join("trees.sh"));
-        command.arg(folder).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().context("cannot start trees.sh")?;
-        let requests = child.stdin.take().context("trees.sh takes no input")?;
-        let answers = BufReader::new(child.stdout.take().context("trees.sh has no output")?);
-        Ok(Self { child, requests, answers })
+        Script::start(&scripts.join("trees.sh"), folder).map(Self)
     }
 
     /// Makes a model, unless its files are there.
     pub(super) fn make(&mut self, shape: &Shape) -> Result<()> {
-        self.ask::<Made>(&Make { model: shape }).map(|_made| ())
+        self.0.ask::<Made>(&Make { model: shape }).map(|_made| ())
     }
 
     /// Times an engine on the first `batch` rows of a model.
@@ -102,31 +84,6 @@ impl Peers {
         threads: usize,
         seconds: f64,
     ) -> Result<Timed> {
-        self.ask(&Call { time: engine, model, batch, threads, seconds })
-    }
-
-    fn ask<T: serde::de::DeserializeOwned>(&mut self, request: &impl Serialize) -> Result<T> {
-        let mut line = serde_json::to_string(request)?;
-        line.push('\n');
-        self.requests.write_all(line.as_bytes()).context("trees.sh ended")?;
-        let mut answer = String::new();
-        // Libraries print warnings of their own.
-        while !answer.starts_with('{') {
-            answer.clear();
-            if self.answers.read_line(&mut answer)? == 0 {
-                bail!("trees.sh ended; what it said is above");
-            }
-        }
-        match serde_json::from_str(&answer)? {
-            Answer::Good(good) => Ok(good),
-            Answer::Bad { error } => bail!("{error}"),
-        }
-    }
-}
-
-impl Drop for Peers {
-    fn drop(&mut self) {
-        let _gone = self.child.kill();
-        let _reaped = self.child.wait();
+        self.0.ask(&Call { time: engine, model, batch, threads, seconds })
     }
 }
