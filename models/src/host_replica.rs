@@ -65,7 +65,8 @@ impl Replica for HostReplica {
     }
 
     fn memory(&self) -> MemoryUse {
-        let blocks = self.spare.iter().map(|block| block.data().len()).sum::<usize>();
+        let blocks = self.done.iter().map(|(_, block)| block).chain(&self.spare);
+        let blocks = blocks.map(|block| block.data().len()).sum::<usize>();
         MemoryUse { weights: self.bytes as u64, activations: (self.scratch.len() + blocks) as u64 }
     }
 }

@@ -115,7 +115,7 @@ impl<'a> Source<'a> {
             epsilon: 1e-5,
             number_weight,
             number_bias,
-            categories: Vec::new(),
+            others: Vec::new(),
             first_token,
             blocks,
             norm: self.norm(width)?,

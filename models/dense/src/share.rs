@@ -2,7 +2,7 @@
 
 use parking_lot::Mutex;
 
-use crate::{error::Result, simd::Line};
+use crate::simd::Line;
 
 /// Memory for calls, to be used again: a thread's own. It grows to what the largest call needs.
 #[derive(Debug, Default)]
@@ -34,14 +34,6 @@ pub(crate) trait Forward: Sync {
     fn abreast(&self) -> usize;
     /// Bytes held.
     fn bytes(&self) -> usize;
-
-    /// That every value is one that the net can take.
-    ///
-    /// # Errors
-    /// When one is not.
-    fn check(&self, _rows: &[f32]) -> Result<()> {
-        Ok(())
-    }
 
     /// Answers as many rows as there are, with memory of [`Forward::between`] values for each; what is in it is any.
     fn forward(&self, rows: &[f32], between: &mut [f32], out: &mut [f32]);

@@ -12,12 +12,12 @@
 //! backend parameter.
 
 mod checkpoint;
-mod dense;
 mod export;
 mod faults;
 mod fit;
 mod format;
 mod head;
+mod host;
 mod import;
 mod loss;
 pub mod metrics;

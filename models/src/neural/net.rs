@@ -7,7 +7,7 @@ use contract::{
     Signature, Tensor,
 };
 
-use super::{dense::DenseNet, head::Head, nets::NetShape, replica::NetReplica};
+use super::{head::Head, host::HostNet, nets::NetShape, replica::NetReplica};
 use crate::{batches::run_rows, device::to_burn, host_replica::HostReplica, table::Encoders};
 
 /// Row counts that devices compile for. Twice the rows cost a GPU about the same until it is full, so powers of two waste
@@ -16,10 +16,6 @@ const BUCKETS: [usize; 11] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
 
 /// The same for the CPU, where nothing is compiled and every row costs.
 const CPU_BUCKETS: [usize; 20] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024];
-
-/// Nets of up to this many parameters are computed by [`DenseNet`] on the CPU: their weights stay in a core's own cache. Beyond
-/// that, a matrix product that is blocked for the cache wins.
-const MOST_DENSE_PARAMETERS: usize = 1 << 20;
 
 /// How far a row's scores may move with its batch elsewhere: another bucket is another kernel with another order of
 /// additions. A choice that leaves room for wide layers, and the bound that the tests hold GPU adapters to beside the CPU.
@@ -50,8 +46,8 @@ pub struct TableNet {
     weights: Arc<Weights>,
     golden: Option<Golden>,
     cpu_only: bool,
-    /// The net as the CPU reads it best, made when a CPU first asks for it; none when it is too large for that, or no perceptron.
-    dense: OnceLock<Option<Arc<DenseNet>>>,
+    /// The net as the CPU reads it best, made when a CPU first asks for it.
+    host: OnceLock<Result<Arc<HostNet>, String>>,
 }
 
 impl TableNet {
@@ -64,21 +60,12 @@ impl TableNet {
         golden: Option<Golden>,
         cpu_only: bool,
     ) -> Self {
-        Self { signature, input, head, weights, golden, cpu_only, dense: OnceLock::new() }
+        Self { signature, input, head, weights, golden, cpu_only, host: OnceLock::new() }
     }
 
-    /// The net as the CPU computes it, unless it is too large for that or no perceptron.
-    fn dense(&self) -> Option<&Arc<DenseNet>> {
-        let make = || {
-            let Weights { shape, parameters } = &*self.weights;
-            let mlp = shape.as_mlp().filter(|_| self.is_small())?;
-            Some(Arc::new(DenseNet::new(&mlp, parameters)))
-        };
-        self.dense.get_or_init(make).as_ref()
-    }
-
-    fn is_small(&self) -> bool {
-        self.weights.parameters.len() <= MOST_DENSE_PARAMETERS
+    /// The net as the CPU computes it.
+    fn host(&self) -> Result<&Arc<HostNet>, &String> {
+        self.host.get_or_init(|| HostNet::new(&self.weights, self.head.average()).map(Arc::new)).as_ref()
     }
 
     /// What does not fit together, as what was expected and what came.
@@ -188,13 +175,9 @@ impl Model for TableNet {
         &self.signature
     }
 
-    /// Exact where only the CPU computes and the net is a perceptron that is small; elsewhere within a relative 1e-4.
+    /// Exact where only the CPU computes; elsewhere within a relative 1e-4.
     fn invariance(&self) -> Invariance {
-        if self.cpu_only && self.is_small() && self.weights.shape.as_mlp().is_some() {
-            Invariance::Exact
-        } else {
-            Invariance::Within(BATCH_TOLERANCE)
-        }
+        if self.cpu_only { Invariance::Exact } else { Invariance::Within(BATCH_TOLERANCE) }
     }
 
     fn buckets(&self, device: DeviceKind) -> &[usize] {
@@ -215,15 +198,14 @@ impl Model for TableNet {
     }
 
     fn direct(&self) -> Option<&dyn Direct> {
-        self.dense().map(|dense| &**dense as &dyn Direct)
+        self.host().ok().map(|host| &**host as &dyn Direct)
     }
 
     fn place(&self, device: &Device) -> Result<Box<dyn Replica>, RunError> {
-        if device.kind == DeviceKind::Cpu
-            && let Some(dense) = self.dense()
-        {
-            let row_bytes = dense.inputs() * size_of::<f32>();
-            return Ok(Box::new(HostReplica::new(Arc::clone(dense) as Arc<dyn Direct>, row_bytes, dense.bytes())));
+        if device.kind == DeviceKind::Cpu {
+            let host = self.host().map_err(|reason| RunError::Failed { reason: reason.clone() })?;
+            let row_bytes = host.inputs() * size_of::<f32>();
+            return Ok(Box::new(HostReplica::new(Arc::clone(host) as Arc<dyn Direct>, row_bytes, host.bytes())));
         }
         let burn = to_burn(device)
             .map_err(|error| RunError::DeviceLost { device: device.to_string(), reason: error.to_string() })?;

@@ -1,12 +1,11 @@
-//! The device half of a served net: one upload, one read-back a batch, two batches in flight.
+//! The device half of a served net on a GPU: one upload, one read-back a batch, two batches in flight.
 //!
-//! On a GPU a batch is padded to its bucket, whose kernels were compiled by warming. On the CPU nothing is compiled, and nothing
-//! is added.
+//! A batch is padded to its bucket, whose kernels were compiled by warming. On the CPU nets are computed by `host`.
 
 use std::{collections::VecDeque, sync::Arc};
 
 use burn::tensor::{Device, Tensor};
-use contract::{DeviceKind, MemoryUse, Replica, RowBlock, RunError, Ticket};
+use contract::{MemoryUse, Replica, RowBlock, RunError, Ticket};
 
 use super::{
     faults::{read_values, run_error},
@@ -21,7 +20,6 @@ pub(crate) struct NetReplica {
     average: Average,
     device: Device,
     device_name: String,
-    on_cpu: bool,
     inputs: usize,
     /// Scores per row.
     outputs: usize,
@@ -53,7 +51,6 @@ impl NetReplica {
             average,
             device: burn,
             device_name: device.to_string(),
-            on_cpu: device.kind == DeviceKind::Cpu,
             inputs: shape.inputs,
             outputs: shape.outputs,
             activations: shape.activations(),
@@ -90,17 +87,14 @@ impl Replica for NetReplica {
         if self.pending.len() >= IN_FLIGHT {
             return Err(self.failed(&format!("expected at most {IN_FLIGHT} batches in flight")));
         }
-        let placed = if self.on_cpu { rows } else { bucket };
-        let mut values = Vec::with_capacity(placed * self.inputs);
+        let mut values = Vec::with_capacity(bucket * self.inputs);
         values.extend_from_slice(batch.data().as_slice::<f32>());
-        values.resize(placed * self.inputs, 0.0);
+        values.resize(bucket * self.inputs, 0.0);
         let passed = self.net.forward(matrix(values, self.inputs, &self.device), Mode::Serve);
         let scores = NetShape::averaged(passed.scores, self.average);
-        if !self.on_cpu {
-            // Operations wait in the host's queue until they are flushed; without this the device would idle until collect.
-            self.device.flush().map_err(|error| run_error(&self.device_name, &error))?;
-        }
-        self.largest_bucket = self.largest_bucket.max(placed);
+        // Operations wait in the host's queue until they are flushed; without this the device would idle until collect.
+        self.device.flush().map_err(|error| run_error(&self.device_name, &error))?;
+        self.largest_bucket = self.largest_bucket.max(bucket);
         let ticket = Ticket(self.next);
         self.next += 1;
         self.pending.push_back(Pending { ticket, rows, scores });

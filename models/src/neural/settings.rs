@@ -362,6 +362,9 @@ fn check_body(body: &Body) -> Result<()> {
         }
         Body::Tabm { members, hidden, dropout } => {
             hidden_layers(hidden)?;
+            if hidden.is_empty() {
+                return refuse("expected at least one hidden layer of a tabm, got none".to_owned());
+            }
             sizes("members", &[*members], MOST_MEMBERS)?;
             share("dropout", *dropout)
         }

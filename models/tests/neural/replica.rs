@@ -39,7 +39,8 @@ pub(crate) fn rows(count: usize, width: usize) -> RowBlock {
 #[test]
 fn a_row_gets_the_same_bits_in_any_batch() {
     // Widths around the matrix product's tiles, and sizes for which it has special paths: one or two inputs or outputs.
-    let shapes: [&[usize]; 10] = [
+    let shapes: [&[usize]; 11] = [
+        &[700, 1600, 1],
         &[11, 128, 128, 1],
         &[30, 64, 1],
         &[8, 512, 512, 1],
@@ -94,16 +95,14 @@ fn a_row_gets_the_same_bits_in_any_batch() {
 }
 
 #[test]
-fn wide_layers_promise_no_more_than_they_keep() {
-    // More parameters than are computed by fused layers.
+fn wide_layers_give_the_function_of_their_weights() {
     let (net, weights) = net(&[700, 1600, 1]);
-    let Invariance::Within(tolerance) = net.invariance() else { panic!("expected a tolerance") };
     let block = rows(300, 700);
     let mut replica = net.place(&Device::cpu()).unwrap();
     let scores = net.score(replica.as_mut(), &block).unwrap();
     let expected = weights.forward(block.data().as_slice::<f32>());
     for (got, expected) in scores.data().as_slice::<f32>().iter().zip(expected) {
-        assert!((got - expected).abs() <= tolerance * expected.abs().max(1.0), "{got}, not {expected}");
+        assert!((got - expected).abs() <= 1e-4 * expected.abs().max(1.0), "{got}, not {expected}");
     }
 }
 
@@ -139,9 +138,11 @@ fn misfits_are_errors_and_memory_is_told() {
     assert!(replica.submit(&RowBlock::new(24), 1).is_err(), "no rows");
     assert!(replica.submit(&rows(3, 6), 2).is_err(), "more rows than the bucket");
     assert!(replica.submit(&rows(1, 5), 1).is_err(), "rows of another width");
-    // Units are filled up to whole vectors.
-    assert_eq!(replica.memory().weights, 4 * (6 * 32 + 32 + 20 * 16 + 16));
+    // Units are filled up to whole vectors, of which some machines have longer ones.
+    let parameters = 4 * (6 * 20 + 20 + 20 * 3 + 3);
+    assert!((parameters..4 * parameters).contains(&replica.memory().weights), "{:?}", replica.memory());
     replica.warm(64).unwrap();
+    replica.submit(&rows(64, 6), 64).unwrap();
     let scores = 64 * 3 * 4;
     assert!(replica.memory().activations >= scores && replica.memory().activations < 4 * scores);
 }

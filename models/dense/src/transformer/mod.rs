@@ -23,7 +23,7 @@ pub(crate) struct FtNet {
     numbers: usize,
     number_weight: Vec<f32>,
     number_bias: Vec<f32>,
-    categories: Vec<Vec<f32>>,
+    others: Vec<Other>,
     first_token: Vec<f32>,
     blocks: Vec<Block>,
     norm: NormLayer,
@@ -46,6 +46,30 @@ struct Block {
     down: Layer,
 }
 
+/// What the values of a column become.
+#[derive(Clone, Debug)]
+struct Other {
+    inputs: usize,
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+}
+
+impl Other {
+    fn new(layer: &Linear<'_>) -> Self {
+        Self { inputs: layer.inputs, weight: layer.weight.to_vec(), bias: layer.bias.to_vec() }
+    }
+
+    /// Of one row. Most values of a category are zero, and add nothing.
+    fn forward(&self, values: &[f32], out: &mut [f32]) {
+        out.copy_from_slice(&self.bias);
+        for (value, weights) in
+            values.iter().zip(self.weight.chunks_exact(out.len())).filter(|(value, _)| **value != 0.0)
+        {
+            out.iter_mut().zip(weights).for_each(|(out, weight)| *out += value * weight);
+        }
+    }
+}
+
 impl FtNet {
     pub(crate) fn new(net: &FtTransformer<'_>, machine: Machine) -> Result<Self> {
         let FtTransformer {
@@ -54,7 +78,7 @@ impl FtNet {
             epsilon,
             number_weight,
             number_bias,
-            ref categories,
+            ref others,
             first_token,
             ref blocks,
             norm,
@@ -67,12 +91,13 @@ impl FtNet {
             return Err(Error::shape(format_args!("a width that is a multiple of {heads} heads"), width));
         }
         let numbers = number_weight.len() / width;
-        expect_some("numbers or categories", numbers + categories.len())?;
+        expect_some("numbers or other columns", numbers + others.len())?;
         expect_len("weights of numbers", &[numbers, width], number_weight.len())?;
         expect_len("biases of numbers", &[numbers, width], number_bias.len())?;
-        for (index, table) in categories.iter().enumerate() {
-            expect_some(&format!("category {index} entries"), table.len())?;
-            expect_len(&format!("category {index} tokens"), &[table.len() / width, width], table.len())?;
+        for (index, other) in others.iter().enumerate() {
+            other.check(&format!("column {index}"))?;
+            expect_width(&format!("units of column {index}"), width, other.units)?;
+            expect_len(&format!("column {index} biases"), &[width], other.bias.len())?;
         }
         expect_len("the first token", &[width], first_token.len())?;
         for (index, block) in blocks.iter().enumerate() {
@@ -89,7 +114,7 @@ impl FtNet {
             numbers,
             number_weight: number_weight.to_vec(),
             number_bias: number_bias.to_vec(),
-            categories: categories.iter().map(|table| table.to_vec()).collect(),
+            others: others.iter().map(Other::new).collect(),
             first_token: first_token.to_vec(),
             blocks: blocks.iter().enumerate().map(|(at, block)| laid(block, at == last, epsilon, machine)).collect(),
             norm: norm_layer(&norm, epsilon),
@@ -100,7 +125,7 @@ impl FtNet {
     }
 
     const fn tokens(&self) -> usize {
-        1 + self.numbers + self.categories.len()
+        1 + self.numbers + self.others.len()
     }
 
     /// All tokens of `count` rows: `[rows, tokens, width]`.
@@ -109,8 +134,11 @@ impl FtNet {
         for (row, out) in rows.chunks_exact(inputs).zip(out.chunks_exact_mut(stride)) {
             out[..width].copy_from_slice(&self.first_token);
             let out = out[(1 + self.numbers) * width..].chunks_exact_mut(width);
-            for ((entry, table), out) in row[self.numbers..].iter().zip(&self.categories).zip(out) {
-                out.copy_from_slice(&table[*entry as usize * width..][..width]);
+            let mut rest = &row[self.numbers..];
+            for (other, out) in self.others.iter().zip(out) {
+                let (values, behind) = rest.split_at(other.inputs);
+                other.forward(values, out);
+                rest = behind;
             }
         }
         let rows = Rows { values: rows, stride: inputs };
@@ -121,7 +149,7 @@ impl FtNet {
 
 impl Forward for FtNet {
     fn inputs(&self) -> usize {
-        self.numbers + self.categories.len()
+        self.numbers + self.others.iter().map(|other| other.inputs).sum::<usize>()
     }
 
     fn outputs(&self) -> usize {
@@ -154,25 +182,10 @@ impl Forward for FtNet {
             let queries = queries.as_ref().map_or(0, Layer::bytes);
             queries + joined.bytes() + output.bytes() + up.bytes() + down.bytes() + 2 * norm
         };
-        let tables: usize = self.categories.iter().map(|table| size_of_val(&**table)).sum();
-        let tokens = size_of_val(&*self.number_weight) + size_of_val(&*self.number_bias) + tables;
+        let others: usize =
+            self.others.iter().map(|other| size_of_val(&*other.weight) + size_of_val(&*other.bias)).sum();
+        let tokens = size_of_val(&*self.number_weight) + size_of_val(&*self.number_bias) + others;
         self.blocks.iter().map(block).sum::<usize>() + tokens + self.head.bytes() + norm
-    }
-
-    fn check(&self, rows: &[f32]) -> Result<()> {
-        if self.categories.is_empty() {
-            return Ok(());
-        }
-        for row in rows.chunks_exact(self.inputs()) {
-            for (index, (entry, table)) in row[self.numbers..].iter().zip(&self.categories).enumerate() {
-                let entries = table.len() / self.width;
-                if !(*entry >= 0.0 && *entry < entries as f32 && entry.fract() == 0.0) {
-                    let expected = format!("a whole number below {entries} as category {index}");
-                    return Err(Error::shape(expected, entry));
-                }
-            }
-        }
-        Ok(())
     }
 
     fn forward(&self, rows: &[f32], between: &mut [f32], out: &mut [f32]) {

@@ -6,7 +6,7 @@ use crate::{
     resnet::{Affines, expect_width},
 };
 
-/// Parameters of an FT-Transformer. A row is its numbers, then its categories, each as the number of its entry in its table.
+/// Parameters of an FT-Transformer. A row is its numbers, then the values of its other columns, such as one-hot categories.
 ///
 /// Blocks are `x += output(attention(norm(x)))`, then `x += down(a ∘ ReLU(b))` where `up(norm(x))` is `a`, then `b`; the first block's
 /// attention has no norm. The answer is `head(ReLU(norm(x)))` of the first token.
@@ -22,8 +22,8 @@ pub struct FtTransformer<'a> {
     pub number_weight: &'a [f32],
     /// `[numbers, width]`.
     pub number_bias: &'a [f32],
-    /// Of each category `[entries, width]`: its tokens (with the category's bias, if it has one, already added).
-    pub categories: Vec<&'a [f32]>,
+    /// Of each other column, from its values: `[values, width]`.
+    pub others: Vec<Linear<'a>>,
     /// `[width]`: the first token, CLS.
     pub first_token: &'a [f32],
     /// In the order that they are passed in.

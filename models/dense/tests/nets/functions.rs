@@ -138,11 +138,11 @@ proptest! {
         // So small that a softmax has no single large share.
         let drawn: Vec<f32> = values(PARAMETERS, seed).iter().map(|value| value * 0.3).collect();
         let parameters = Source(&drawn).transformer((numbers, &entries), (heads, each), &hidden, outputs);
-        let mut rows = values(count * (numbers + entries.len()), seed + 1);
-        for row in rows.chunks_mut(numbers + entries.len()) {
-            for (value, entries) in row[numbers..].iter_mut().zip(&entries) {
-                *value = (value.abs() * *entries as f32 * 0.999).floor();
-            }
+        let inputs = numbers + entries.iter().sum::<usize>();
+        let mut rows = values(count * inputs, seed + 1);
+        // Most of what is no number is zero.
+        for row in rows.chunks_mut(inputs) {
+            row[numbers..].iter_mut().filter(|value| **value < 0.3).for_each(|value| *value = 0.0);
         }
         holds(&parameters, &rows)?;
     }

@@ -161,12 +161,13 @@ fn transformer(net: &FtTransformer<'_>, row: &[f64]) -> Vec<f64> {
         };
         (0..width).map(place).collect()
     };
-    let category = |(table, entry): (&&[f32], &f64)| {
-        table[*entry as usize * width..][..width].iter().map(|value| f64::from(*value)).collect()
-    };
     let mut tokens: Vec<Vec<f64>> = vec![first];
     tokens.extend(row[..numbers].iter().enumerate().map(number));
-    tokens.extend(net.categories.iter().zip(&row[numbers..]).map(category));
+    let mut rest = &row[numbers..];
+    for other in &net.others {
+        tokens.push(linear(other, &rest[..other.inputs]));
+        rest = &rest[other.inputs..];
+    }
     for of in &net.blocks {
         tokens = block(net, of, &tokens);
     }

@@ -82,9 +82,8 @@ fn rows_that_do_not_fit() {
     assert_eq!(run(&[], &mut []), Ok(()));
 
     let net = Net::new(&Source(&numbers).transformer((1, &[3]), (2, 4), &[5], 1)).unwrap();
-    for entry in [3.0, -1.0, 0.5, f32::NAN, f32::INFINITY] {
-        let refused = net.run(&[0.0, entry], &mut scratch, &mut [0.0]).unwrap_err().to_string();
-        assert_eq!(refused, format!("expected a whole number below 3 as category 0, got {entry}"));
-    }
-    assert_eq!(net.run(&[0.0, 2.0], &mut scratch, &mut [0.0]), Ok(()));
+    assert_eq!(net.inputs(), 4);
+    let mut out = [0.0];
+    net.run(&[0.0, 0.0, f32::NAN, 0.0], &mut scratch, &mut out).unwrap();
+    assert!(out[0].is_nan(), "what is no number stays so");
 }

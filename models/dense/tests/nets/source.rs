@@ -100,7 +100,7 @@ impl<'a> Source<'a> {
     ) -> Parameters<'a> {
         let width = heads * each;
         let (number_weight, number_bias) = (self.take(numbers * width), self.take(numbers * width));
-        let categories = entries.iter().map(|entries| self.take(entries * width)).collect();
+        let others = entries.iter().map(|values| self.linear(*values, width)).collect();
         let first_token = self.take(width);
         let block = |(index, hidden): (usize, &usize)| FtBlock {
             attention_norm: (index > 0).then(|| self.affines(width)),
@@ -120,7 +120,7 @@ impl<'a> Source<'a> {
             epsilon: 1e-5,
             number_weight,
             number_bias,
-            categories,
+            others,
             first_token,
             blocks,
             norm,

@@ -143,10 +143,6 @@ impl Body {
                     x = mode.dropout(relu(x), *dropout);
                 }
                 let (weight, bias) = (leaves.take::<3>(), leaves.take::<2>());
-                let members = weight.dims()[0];
-                let [rows, before, width] = x.dims();
-                // Without a hidden layer all members still see one row.
-                let x = if before == members { x } else { x.expand([rows, members, width]) };
                 x.swap_dims(0, 1).matmul(weight).swap_dims(0, 1).add(bias.unsqueeze())
             }
             Self::Resnet { blocks, width: _, hidden: _, dropout, residual_dropout } => {

@@ -105,7 +105,8 @@ impl NetShape {
         let (good, what) = match body {
             Body::Mlp { hidden, dropout: _ } => (positive(hidden), "layers of one unit or more"),
             Body::Tabm { members, hidden, dropout: _ } => {
-                (*members > 0 && positive(hidden), "one member or more and layers of one unit or more")
+                let fits = *members > 0 && !hidden.is_empty() && positive(hidden);
+                (fits, "one member or more, and a layer or more of one unit or more")
             }
             Body::Resnet { blocks: _, width, hidden, .. } => {
                 (positive(&[*width, *hidden]), "blocks of one unit or more")

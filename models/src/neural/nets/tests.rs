@@ -30,7 +30,6 @@ pub(crate) fn shapes() -> Vec<NetShape> {
         (piecewise.clone(), mlp()),
         (Embedding::None, tabm(vec![6, 4])),
         (piecewise, tabm(vec![6])),
-        (Embedding::None, tabm(vec![])),
         (Embedding::None, resnet),
         (Embedding::None, transformer),
     ]
@@ -181,5 +180,6 @@ fn sizes_that_do_not_fit_are_refused() {
     assert_eq!(wrong(&|shape| shape.segments[2] = Segment::Other(3..5)).0, "a part of the row from place 2");
     assert_eq!(wrong(&|shape| shape.segments[2] = Segment::Other(2..2)).0, "a part of the row from place 2");
     assert_eq!(wrong(&|shape| shape.segments[4] = Segment::Number(6)).0, "edges for 4 numbers and at least one value");
+    assert!(wrong(&|shape| shape.body = Body::Tabm { members: 2, hidden: vec![], dropout: 0.0 }).0.contains("a layer"));
     assert!(wrong(&|shape| shape.body = Body::Mlp { hidden: vec![0], dropout: 0.0 }).0.contains("one unit or more"));
 }
