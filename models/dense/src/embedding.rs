@@ -8,6 +8,7 @@ use crate::{
     linear::{Finish, Layer, Linear, Rows, RowsMut},
     math::cos_sin_turns,
     simd::{LANES, Machine, Simd, Work},
+    team::Help,
 };
 
 /// Embeddings of the first columns of a row. The others pass through behind them: the net takes `features × width + others` values.
@@ -149,7 +150,14 @@ impl EmbeddingNet {
     }
 
     /// Embeds `count` rows.
-    pub(crate) fn forward(&self, count: usize, rows: &[f32], between: &mut [f32], out: &mut [f32]) {
+    pub(crate) fn forward(
+        &self,
+        count: usize,
+        rows: &[f32],
+        between: &mut [f32],
+        out: &mut [f32],
+        help: &mut Option<Help<'_>>,
+    ) {
         let (inputs, outputs, width) = (self.inputs(), self.outputs(), self.width);
         let embedded = self.features * width;
         for (row, out) in rows.chunks_exact(inputs).zip(out.chunks_exact_mut(outputs)) {
@@ -164,7 +172,7 @@ impl EmbeddingNet {
                     let Some(layer) = layers.get(feature).or(layers.first()) else { return };
                     let values = Rows { values: &between[feature * each..], stride: all };
                     let out = RowsMut { values: &mut out[feature * width..], stride: outputs };
-                    layer.forward(count, values, out, Finish::Rectified);
+                    layer.forward(count, values, out, Finish::Rectified, help);
                 }
             }
             NumbersNet::Pieces(features) => {

@@ -28,6 +28,7 @@ mod resnet;
 mod share;
 mod simd;
 mod tabm;
+mod team;
 mod transformer;
 
 pub use embedding::{Embedding, Numbers, Periodic, PiecewiseLinear};

@@ -5,6 +5,7 @@ use crate::{
     linear::{Finish, Layer, Linear, Rows, RowsMut},
     share::Forward,
     simd::Machine,
+    team::Help,
 };
 
 /// Parameters of a perceptron: linear layers with a rectifier behind each but the last.
@@ -67,23 +68,23 @@ impl Forward for MlpNet {
         self.layers.iter().map(Layer::bytes).sum()
     }
 
-    fn forward(&self, rows: &[f32], between: &mut [f32], out: &mut [f32]) {
+    fn forward(&self, rows: &[f32], between: &mut [f32], out: &mut [f32], help: &mut Option<Help<'_>>) {
         let count = out.len() / self.outputs();
         let (mut here, mut there) = between.split_at_mut(count * self.widest);
         let Some((last, hidden)) = self.layers.split_last() else { return };
         let out = RowsMut { values: out, stride: last.units };
         let rows = Rows { values: rows, stride: self.inputs() };
         let Some((first, rest)) = hidden.split_first() else {
-            return last.forward(count, rows, out, Finish::Plain);
+            return last.forward(count, rows, out, Finish::Plain, help);
         };
-        first.forward(count, rows, RowsMut { values: here, stride: first.units }, Finish::Rectified);
+        first.forward(count, rows, RowsMut { values: here, stride: first.units }, Finish::Rectified, help);
         let mut stride = first.units;
         for layer in rest {
             let out = RowsMut { values: there, stride: layer.units };
-            layer.forward(count, Rows { values: here, stride }, out, Finish::Rectified);
+            layer.forward(count, Rows { values: here, stride }, out, Finish::Rectified, help);
             std::mem::swap(&mut here, &mut there);
             stride = layer.units;
         }
-        last.forward(count, Rows { values: here, stride }, out, Finish::Plain);
+        last.forward(count, Rows { values: here, stride }, out, Finish::Plain, help);
     }
 }

@@ -10,6 +10,7 @@ use crate::{
     share::{Forward, Scratch, answer},
     simd::{Instructions, Machine},
     tabm::{TabM, TabMNet},
+    team::Help,
     transformer::{FtNet, FtTransformer},
 };
 
@@ -214,10 +215,10 @@ impl Forward for EmbeddedNet {
         self.embedding.bytes() + self.body.net().bytes()
     }
 
-    fn forward(&self, rows: &[f32], between: &mut [f32], out: &mut [f32]) {
+    fn forward(&self, rows: &[f32], between: &mut [f32], out: &mut [f32], help: &mut Option<Help<'_>>) {
         let count = out.len() / self.outputs();
         let (embedded, rest) = between.split_at_mut(count * self.embedding.outputs());
-        self.embedding.forward(count, rows, rest, embedded);
-        self.body.net().forward(embedded, rest, out);
+        self.embedding.forward(count, rows, rest, embedded, help);
+        self.body.net().forward(embedded, rest, out, help);
     }
 }

@@ -6,6 +6,7 @@ use crate::{
     math::Affine,
     share::Forward,
     simd::Machine,
+    team::Help,
 };
 
 /// Parameters of a residual net: `first`, then blocks `x + second(ReLU(first(norm(x))))`, then `last(ReLU(norm(x)))`.
@@ -134,23 +135,23 @@ impl Forward for ResNetNet {
         self.first.bytes() + blocks + norm + self.last.bytes()
     }
 
-    fn forward(&self, rows: &[f32], between: &mut [f32], out: &mut [f32]) {
+    fn forward(&self, rows: &[f32], between: &mut [f32], out: &mut [f32], help: &mut Option<Help<'_>>) {
         let count = out.len() / self.outputs();
         let width = self.first.units;
         let (values, rest) = between.split_at_mut(count * width);
         let (normed, hidden) = rest.split_at_mut(count * width);
         let rows = Rows { values: rows, stride: self.inputs() };
-        self.first.forward(count, rows, RowsMut { values, stride: width }, Finish::Plain);
+        self.first.forward(count, rows, RowsMut { values, stride: width }, Finish::Plain, help);
         for Block { norm: (scale, shift), first, second } in &self.blocks {
             self.machine.call(Affine { rows: values, scale, shift, rectified: false, out: normed });
             let inner = RowsMut { values: hidden, stride: first.units };
-            first.forward(count, Rows { values: normed, stride: width }, inner, Finish::Rectified);
+            first.forward(count, Rows { values: normed, stride: width }, inner, Finish::Rectified, help);
             let inner = Rows { values: hidden, stride: first.units };
-            second.forward(count, inner, RowsMut { values, stride: width }, Finish::Added);
+            second.forward(count, inner, RowsMut { values, stride: width }, Finish::Added, help);
         }
         let (scale, shift) = &self.norm;
         self.machine.call(Affine { rows: values, scale, shift, rectified: true, out: normed });
         let out = RowsMut { values: out, stride: self.last.units };
-        self.last.forward(count, Rows { values: normed, stride: width }, out, Finish::Plain);
+        self.last.forward(count, Rows { values: normed, stride: width }, out, Finish::Plain, help);
     }
 }

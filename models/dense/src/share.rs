@@ -2,20 +2,22 @@
 
 use parking_lot::Mutex;
 
-use crate::simd::Line;
+use crate::{
+    linear::LEAST_ROWS,
+    simd::Line,
+    team::{Help, Team},
+};
 
 /// Memory for calls, to be used again: a thread's own. It grows to what the largest call needs.
 #[derive(Debug, Default)]
 pub struct Scratch {
     /// One for each thread that works on a call.
     parts: Vec<Vec<Line>>,
+    team: Team,
 }
 
 /// Multiplications that are worth waking a thread for: about 20 µs of one core.
 const SHARED_FROM: usize = 1 << 20;
-
-/// Rows of a matrix below which a thread takes as long for fewer: it waits for the weights.
-const LEAST_ROWS: usize = 3;
 
 /// Bytes between layers that stay in a core's second cache beside the weights that pass through it.
 const KEPT: usize = 384 << 10;
@@ -36,7 +38,7 @@ pub(crate) trait Forward: Sync {
     fn bytes(&self) -> usize;
 
     /// Answers as many rows as there are, with memory of [`Forward::between`] values for each; what is in it is any.
-    fn forward(&self, rows: &[f32], between: &mut [f32], out: &mut [f32]);
+    fn forward(&self, rows: &[f32], between: &mut [f32], out: &mut [f32], help: &mut Option<Help<'_>>);
 }
 
 /// Answers rows of [`Forward::inputs`] values, at least one, on this thread and others.
@@ -45,28 +47,31 @@ pub(crate) fn answer(net: &dyn Forward, rows: &[f32], scratch: &mut Scratch, out
     // Rows at once: a whole number of the largest tiles.
     let most = (KEPT / size_of::<f32>() / net.between().max(1)).clamp(1, 384);
     let most = if most > 12 { most - most % 12 } else { most };
-    let worth = net.products().saturating_mul(count) / SHARED_FROM;
-    let worth = worth.min(count.saturating_mul(net.abreast()) / LEAST_ROWS).min(count);
+    let matrix_rows = count.saturating_mul(net.abreast());
+    let weights = net.products() / net.abreast();
+    let worth = weights.saturating_mul(matrix_rows.max(LEAST_ROWS)) / SHARED_FROM;
     // The pool is made by the first question for its threads.
-    let threads = if worth < 2 { 1 } else { worth.min(rayon::current_num_threads()) };
+    let useful = if worth < 2 { 1 } else { worth.min(rayon::current_num_threads()) };
+    let threads = useful.min(matrix_rows / LEAST_ROWS).min(count).max(1);
+    let mut help = (useful > 1 && threads == 1).then(|| scratch.team.ask());
     if scratch.parts.len() < threads {
         scratch.parts.resize_with(threads, Vec::new);
     }
     let pieces = count.div_ceil(most).next_multiple_of(threads);
     let size = count.div_ceil(pieces);
     let pieces = rows.chunks(size * net.inputs()).zip(out.chunks_mut(size * net.outputs()));
-    let one = |part: &mut Vec<Line>, rows: &[f32], out: &mut [f32]| {
+    let one = |part: &mut Vec<Line>, rows: &[f32], out: &mut [f32], help: &mut Option<Help<'_>>| {
         let values = size * net.between();
         let lines = values.div_ceil(size_of::<Line>() / size_of::<f32>());
         if part.len() < lines {
             part.resize(lines, Line::ZERO);
         }
         let between = &mut bytemuck::cast_slice_mut(part)[..out.len() / net.outputs() * net.between()];
-        net.forward(rows, between, out);
+        net.forward(rows, between, out, help);
     };
     let Some((own, others)) = scratch.parts[..threads].split_first_mut() else { return };
     if others.is_empty() {
-        pieces.for_each(|(rows, out)| one(own, rows, out));
+        pieces.for_each(|(rows, out)| one(own, rows, out, &mut help));
         return;
     }
     let pieces = Mutex::new(pieces);
@@ -74,7 +79,7 @@ pub(crate) fn answer(net: &dyn Forward, rows: &[f32], scratch: &mut Scratch, out
         loop {
             let piece = pieces.lock().next();
             let Some((rows, out)) = piece else { break };
-            one(part, rows, out);
+            one(part, rows, out, &mut None);
         }
     };
     rayon::in_place_scope(|scope| {

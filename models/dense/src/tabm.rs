@@ -8,6 +8,7 @@ use crate::{
     linear::{Finish, Layer, Linear, Rows, RowsMut},
     share::Forward,
     simd::{LANES, Machine, Simd, Work},
+    team::Help,
 };
 
 /// Parameters of a `TabM`. Its answer is every member's: `[rows, members, outputs]`.
@@ -127,7 +128,7 @@ impl Forward for TabMNet {
         self.layers.iter().map(shared).sum::<usize>() + self.heads.iter().map(Layer::bytes).sum::<usize>()
     }
 
-    fn forward(&self, rows: &[f32], between: &mut [f32], out: &mut [f32]) {
+    fn forward(&self, rows: &[f32], between: &mut [f32], out: &mut [f32], help: &mut Option<Help<'_>>) {
         let members = self.members;
         let count = out.len() / self.outputs();
         let (mut here, mut there) = between.split_at_mut(count * members * self.widest);
@@ -138,7 +139,7 @@ impl Forward for TabMNet {
             let Shared { layer, scale_in: _, scale_out, bias } = shared;
             let values = Rows { values: here, stride: width };
             let sums = RowsMut { values: there, stride: layer.units };
-            layer.forward(count * members, values, sums, Finish::Plain);
+            layer.forward(count * members, values, sums, Finish::Plain, help);
             width = layer.units;
             let next = self.layers.get(index + 1).map(|next| &*next.scale_in);
             let values = &mut there[..count * members * width];
@@ -148,7 +149,7 @@ impl Forward for TabMNet {
         for (member, head) in self.heads.iter().enumerate() {
             let values = Rows { values: &here[member * width..], stride: members * width };
             let out = RowsMut { values: &mut out[member * self.outputs..], stride: members * self.outputs };
-            head.forward(count, values, out, Finish::Plain);
+            head.forward(count, values, out, Finish::Plain, help);
         }
     }
 }

@@ -1,6 +1,9 @@
 //! The loops over rows, units and inputs.
 
 #![expect(clippy::inline_always, reason = "only what is inlined into a function gets that function's instructions")]
+#![expect(unsafe_code, reason = "the innermost loop: its places are checked before it, once for all")]
+
+use std::{marker::PhantomData, ops::Range, slice};
 
 use super::Layer;
 use crate::simd::{LANES, Line, Simd, Work};
@@ -19,6 +22,27 @@ pub(crate) struct RowsMut<'a> {
     pub(crate) stride: usize,
 }
 
+/// Room for rows of answers, of which several threads write different units.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Out<'a> {
+    pointer: *mut f32,
+    room: usize,
+    stride: usize,
+    rows: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: `Panels` writes the units of its own panels alone, and those who share a layer have different ones.
+unsafe impl Send for Out<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Out<'_> {}
+
+impl<'a> Out<'a> {
+    pub(super) fn new(rows: RowsMut<'a>) -> Self {
+        let RowsMut { values, stride } = rows;
+        Self { pointer: values.as_mut_ptr(), room: values.len(), stride, rows: PhantomData }
+    }
+}
+
 /// What becomes of the sums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Finish {
@@ -30,13 +54,15 @@ pub(crate) enum Finish {
     Added,
 }
 
-/// Layers whose vectors hold units: panels of two vectors, each with its weights for all inputs.
+/// Layers whose vectors hold units: panels of a vector or two, each with its weights for all inputs.
 pub(super) struct Panels<'a, 'b> {
     pub(super) layer: &'a Layer,
     pub(super) count: usize,
     pub(super) rows: Rows<'a>,
-    pub(super) out: RowsMut<'b>,
+    pub(super) out: Out<'b>,
     pub(super) finish: Finish,
+    /// Those that are asked for.
+    pub(super) panels: Range<usize>,
 }
 
 impl Work for Panels<'_, '_> {
@@ -44,7 +70,7 @@ impl Work for Panels<'_, '_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let Self { layer, count, rows, out, finish } = self;
+        let Self { layer, count, rows, out, finish, panels } = self;
         if count == 0 {
             return;
         }
@@ -59,11 +85,15 @@ impl Work for Panels<'_, '_> {
             2 => 2,
             _ => 1,
         };
-        let mut panel = 0;
-        while panel * lanes < layer.units {
+        assert!(
+            out.room >= (count - 1) * out.stride + layer.units && panels.end <= layer.units.div_ceil(lanes),
+            "a layer's answers"
+        );
+        let mut panel = panels.start;
+        while panel < panels.end {
             let weights = &layer.weights[panel * lines..];
             let narrow = weights.len() < lines;
-            let together = most.min(weights.len() / lines).max(1);
+            let together = most.min(panels.end - panel).min(weights.len() / lines).max(1);
             let first = panel * lanes;
             let mut row = 0;
             for block in 0..blocks {
@@ -74,7 +104,8 @@ impl Work for Panels<'_, '_> {
                     stride: rows.stride,
                     weights,
                     bias: &layer.bias[panel * S::ABREAST..],
-                    out: &mut out.values[row * out.stride + first..],
+                    // SAFETY: asserted above: the last row has `units` values from its start on, and `first` is one of them.
+                    out: unsafe { out.pointer.add(row * out.stride + first) },
                     out_stride: out.stride,
                     units: (layer.units - first).min(together * lanes),
                     finish,
@@ -92,20 +123,21 @@ impl Work for Panels<'_, '_> {
 }
 
 /// Some rows and the units of one panel or several.
-struct Tile<'a, 'b> {
+struct Tile<'a> {
     inputs: usize,
     values: &'a [f32],
     stride: usize,
     /// From the first panel on.
     weights: &'a [Line],
     bias: &'a [Line],
-    out: &'b mut [f32],
+    /// Where there are so many rows of so many units.
+    out: *mut f32,
     out_stride: usize,
     units: usize,
     finish: Finish,
 }
 
-impl Tile<'_, '_> {
+impl Tile<'_> {
     #[inline(always)]
     fn of<S: Simd, const N: usize>(self, simd: S, height: usize, panels: usize) {
         match (height, panels) {
@@ -130,13 +162,12 @@ impl Tile<'_, '_> {
 }
 
 /// The sums of `M` rows and `P` panels of `N` vectors, all in registers.
-struct Sums<'a, 'b, const M: usize, const P: usize, const N: usize>(Tile<'a, 'b>);
+struct Sums<'a, const M: usize, const P: usize, const N: usize>(Tile<'a>);
 
-impl<const M: usize, const P: usize, const N: usize> Work for Sums<'_, '_, M, P, N> {
+impl<const M: usize, const P: usize, const N: usize> Work for Sums<'_, M, P, N> {
     type Output = ();
 
     #[inline(always)]
-    #[expect(unsafe_code, reason = "the innermost loop: its places are checked before it, once for all")]
     fn run<S: Simd>(self, simd: S) {
         let Self(Tile { inputs, values, stride, weights, bias, out, out_stride, units, finish }) = self;
         assert!(
@@ -172,11 +203,10 @@ impl<const M: usize, const P: usize, const N: usize> Work for Sums<'_, '_, M, P,
         }
         // Each loop is so short that it is unrolled: a sum that is picked by a number would live in memory all along.
         if units == P * N * LANES {
-            assert!(out.len() >= (M - 1) * out_stride + units, "a tile within its answers");
             for (row, sums) in sums.iter().enumerate() {
                 for (vector, sum) in sums.as_flattened().iter().enumerate() {
-                    // SAFETY: asserted above: the last row, which starts at `(M - 1) * out_stride`, has `units` values.
-                    let out = unsafe { &mut *out.as_mut_ptr().add(row * out_stride + vector * LANES).cast() };
+                    // SAFETY: there are `M` rows of `units` values, which no other thread writes.
+                    let out = unsafe { &mut *out.add(row * out_stride + vector * LANES).cast() };
                     let sum = if finish == Finish::Added { simd.add(simd.load(out), *sum) } else { *sum };
                     simd.store(sum, out);
                 }
@@ -189,7 +219,8 @@ impl<const M: usize, const P: usize, const N: usize> Work for Sums<'_, '_, M, P,
                 }
             }
             for (row, kept) in kept.iter().enumerate() {
-                let out = &mut out[row * out_stride..][..units];
+                // SAFETY: as above.
+                let out = unsafe { slice::from_raw_parts_mut(out.add(row * out_stride), units) };
                 for (out, kept) in out.chunks_mut(LANES).zip(kept.as_flattened()) {
                     let sum = simd.load(&kept.0);
                     let sum = if finish == Finish::Added { simd.add(simd.load_part(out), sum) } else { sum };

@@ -9,13 +9,19 @@ mod kernel;
 use crate::{
     error::{Result, expect_len, expect_some},
     simd::{LANES, Line, Machine},
+    team::Help,
 };
 
-use kernel::{Dots, Panels};
+use kernel::{Dots, Out, Panels};
 pub(crate) use kernel::{Finish, Rows, RowsMut};
 
 /// Up to so many units, lanes hold inputs and not units: vectors of units would be almost empty.
 const FEW_UNITS: usize = 4;
+
+/// Rows below which a layer takes as long for fewer: it waits for its weights.
+pub(crate) const LEAST_ROWS: usize = 4;
+/// Multiplications of a layer that are worth a word between threads: some microseconds.
+const HELPED_FROM: usize = 1 << 17;
 
 /// A layer as its parameters come: `[inputs, units]` weights, the units of an input side by side.
 #[derive(Clone, Copy, Debug)]
@@ -93,12 +99,28 @@ impl Layer {
         self.inputs * self.units
     }
 
-    /// Answers `count` rows.
-    pub(crate) fn forward(&self, count: usize, rows: Rows<'_>, out: RowsMut<'_>, finish: Finish) {
+    /// Answers `count` rows, with those who help where that is worth it.
+    pub(crate) fn forward(
+        &self,
+        count: usize,
+        rows: Rows<'_>,
+        out: RowsMut<'_>,
+        finish: Finish,
+        help: &mut Option<Help<'_>>,
+    ) {
         if self.few {
-            self.machine.call(Dots { layer: self, count, rows, out, finish });
-        } else {
-            self.machine.call(Panels { layer: self, count, rows, out, finish });
+            return self.machine.call(Dots { layer: self, count, rows, out, finish });
+        }
+        let panels = self.units.div_ceil(self.machine.abreast() * LANES);
+        let out = Out::new(out);
+        let part = |panels| self.machine.call(Panels { layer: self, count, rows, out, finish, panels });
+        // One row has its sums over two panels at least, so that the adders are busy.
+        let each = if count == 1 { 2 } else { 1 };
+        match help {
+            Some(help) if self.products() * count.max(LEAST_ROWS) >= HELPED_FROM => {
+                help.share(panels.div_ceil(each), &|at| part(at * each..((at + 1) * each).min(panels)));
+            }
+            Some(_) | None => part(0..panels),
         }
     }
 }

@@ -43,23 +43,32 @@ impl Work for Attention<'_, '_> {
         let scale = 1.0 / (each as f32).sqrt();
         let padded = tokens.next_multiple_of(LANES);
         let (turned, scores) = memory.split_at_mut(padded * each);
+        // Lanes hold keys; those behind the last are zero, and do not count.
+        turned.fill(0.0);
         for head in 0..heads {
-            // Lanes hold keys; those behind the last are zero, and do not count.
-            for token in 0..padded {
-                let key = if token < tokens { &keys.values[token * keys.stride + head * each..][..each] } else { &[] };
-                for place in 0..each {
-                    turned[place * padded + token] = key.get(place).copied().unwrap_or(0.0);
+            let first = head * each;
+            for (token, key) in keys.values.chunks(keys.stride).take(tokens).enumerate() {
+                for (value, line) in key[first..first + each].iter().zip(turned.chunks_exact_mut(padded)) {
+                    line[token] = *value;
                 }
             }
             for query in 0..asked {
-                let of_query = &queries.values[query * queries.stride + head * each..][..each];
+                let of_query = &queries.values[query * queries.stride + first..][..each];
+                let (pairs, rest) = of_query.as_chunks::<2>();
                 for (block, scores) in scores.as_chunks_mut::<LANES>().0.iter_mut().enumerate() {
-                    let mut sums = simd.splat(0.0);
-                    for (value, keys) in of_query.iter().zip(turned.chunks_exact(padded)) {
-                        let keys = simd.load_part(&keys[block * LANES..][..LANES]);
-                        sums = simd.mul_add(simd.splat(value * scale), keys, sums);
+                    // Two sums, so that not every product waits for the one before.
+                    let mut sums = [simd.splat(0.0); 2];
+                    let lines = turned[block * LANES..].chunks(2 * padded);
+                    for (pair, lines) in pairs.iter().zip(lines.clone()) {
+                        for (at, (value, sum)) in pair.iter().zip(&mut sums).enumerate() {
+                            let keys = simd.load_part(&lines[at * padded..][..LANES]);
+                            *sum = simd.mul_add(simd.splat(*value), keys, *sum);
+                        }
                     }
-                    simd.store(sums, scores);
+                    for (value, lines) in rest.iter().zip(lines.skip(pairs.len())) {
+                        sums[0] = simd.mul_add(simd.splat(*value), simd.load_part(&lines[..LANES]), sums[0]);
+                    }
+                    simd.store(simd.mul(simd.add(sums[0], sums[1]), simd.splat(scale)), scores);
                 }
                 scores[tokens..].fill(f32::NEG_INFINITY);
                 let blocks = scores.as_chunks_mut::<LANES>().0;
@@ -77,7 +86,7 @@ impl Work for Attention<'_, '_> {
                 let share = simd.splat(1.0 / simd.sum(sums));
                 let out = &mut out[(query * heads + head) * each..][..each];
                 for (vector, out) in out.chunks_mut(LANES).enumerate() {
-                    let first = head * each + vector * LANES;
+                    let first = first + vector * LANES;
                     let mut sums = simd.splat(0.0);
                     for (token, score) in scores[..tokens].iter().enumerate() {
                         let values = simd.load_part(&values.values[token * values.stride + first..][..out.len()]);

@@ -10,6 +10,7 @@ use crate::{
     resnet::{Affines, expect_width},
     share::Forward,
     simd::Machine,
+    team::Help,
 };
 
 use attention::{Attention, Gate, Tokens, memory};
@@ -188,7 +189,7 @@ impl Forward for FtNet {
         self.blocks.iter().map(block).sum::<usize>() + tokens + self.head.bytes() + norm
     }
 
-    fn forward(&self, rows: &[f32], between: &mut [f32], out: &mut [f32]) {
+    fn forward(&self, rows: &[f32], between: &mut [f32], out: &mut [f32], help: &mut Option<Help<'_>>) {
         let count = out.len() / self.outputs();
         let (tokens, width) = (self.tokens(), self.width);
         let all = count * tokens;
@@ -210,13 +211,14 @@ impl Forward for FtNet {
                 Rows { values: input, stride: width },
                 RowsMut { values: wide, stride: joined.units },
                 Finish::Plain,
+                help,
             );
             // In the last block the tokens other than the first are read as keys and values, and no more.
             let (asked, step) = if queries.is_some() { (1, tokens * width) } else { (tokens, width) };
             let (joined_part, alone) = wide.split_at_mut(all * joined.units);
             if let Some(queries) = queries {
                 let input = Rows { values: input, stride: step };
-                queries.forward(count, input, RowsMut { values: alone, stride: width }, Finish::Plain);
+                queries.forward(count, input, RowsMut { values: alone, stride: width }, Finish::Plain, help);
             }
             for row in 0..count {
                 let of_row = &joined_part[row * tokens * joined.units..][..tokens * joined.units];
@@ -240,21 +242,21 @@ impl Forward for FtNet {
             }
             let asking = count * asked;
             let mixed = Rows { values: normed, stride: width };
-            output.forward(asking, mixed, RowsMut { values, stride: step }, Finish::Added);
+            output.forward(asking, mixed, RowsMut { values, stride: step }, Finish::Added, help);
             let rows = &values[..(asking - 1) * step + width];
             let norm = hidden_norm;
             self.machine.call(Norm { rows, stride: step, norm, rectified: false, out: &mut normed[..asking * width] });
             let mixed = Rows { values: normed, stride: width };
-            up.forward(asking, mixed, RowsMut { values: wide, stride: up.units }, Finish::Plain);
+            up.forward(asking, mixed, RowsMut { values: wide, stride: up.units }, Finish::Plain, help);
             self.machine.call(Gate { rows: &mut wide[..asking * up.units], hidden: down.inputs });
             let gated = Rows { values: wide, stride: up.units };
-            down.forward(asking, gated, RowsMut { values, stride: step }, Finish::Added);
+            down.forward(asking, gated, RowsMut { values, stride: step }, Finish::Added, help);
         }
         let rows = &values[..(count - 1) * tokens * width + width];
         let normed = &mut normed[..count * width];
         self.machine.call(Norm { rows, stride: tokens * width, norm: &self.norm, rectified: true, out: normed });
         let normed = Rows { values: normed, stride: width };
-        self.head.forward(count, normed, RowsMut { values: out, stride: self.head.units }, Finish::Plain);
+        self.head.forward(count, normed, RowsMut { values: out, stride: self.head.units }, Finish::Plain, help);
     }
 }
 

@@ -48,3 +48,31 @@ fn of_transformers() {
     let numbers: Vec<f32> = values(2 << 20, 3).iter().map(|value| value * 0.2).collect();
     same_on_any_threads(&Source(&numbers).transformer((8, &[]), (8, 24), &[256, 256], 1), 19);
 }
+
+/// So few rows that not they are shared out, but units.
+#[test]
+fn of_wide_layers() {
+    let drawn: Vec<f32> = values(2 << 20, 3).iter().map(|value| value * 0.2).collect();
+    let nets = [
+        Source(&drawn).mlp(&[40, 1000, 700, 33]),
+        Source(&drawn).resnet(8, 700, &[900], 3),
+        Source(&drawn).transformer((8, &[]), (8, 24), &[256, 256], 1),
+    ];
+    let pools = [1, 2, 3].map(|threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap());
+    for parameters in &nets {
+        let net = Net::new(parameters).unwrap();
+        assert!(net.products() > 1 << 19, "expected work to share, got {} products", net.products());
+        let mut scratch = Scratch::default();
+        for count in 1..9 {
+            let rows = values(count * net.inputs(), 9);
+            let alone = pools[0].install(|| run(&net, &rows, &mut scratch));
+            for (round, pool) in pools.iter().cycle().take(30).enumerate() {
+                let together = pool.install(|| run(&net, &rows, &mut scratch));
+                assert!(
+                    alone.iter().zip(&together).all(|(a, b)| a.to_bits() == b.to_bits()),
+                    "{count} rows, round {round}"
+                );
+            }
+        }
+    }
+}
