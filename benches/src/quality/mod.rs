@@ -45,7 +45,7 @@ pub(crate) struct Arguments {
     /// The binary to measure; by default the one that is built beside this one
     #[arg(long, value_name = "FILE")]
     emberline: Option<PathBuf>,
-    /// Writes quality.json and quality.md here
+    /// Writes quality-TABLE.json and quality-TABLE.md here
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
 }
@@ -71,20 +71,20 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     };
     let folder = tempfile::tempdir()?;
     let out = arguments.out.clone().unwrap_or_else(|| root.join("results"));
-    let mut report = report::Report::new(&out, &arguments.device, arguments.full)?;
     let wanted = |list: &[String], name: &str| list.is_empty() || list.iter().any(|other| other == name);
     for table in tables::all().into_iter().filter(|table| wanted(&arguments.tables, table.name)) {
+        let mut report = report::Report::new(&out, table.name, &arguments.device, arguments.full)?;
         let nets: Vec<_> =
             nets::of(table.name, arguments.full).into_iter().filter(|net| wanted(&arguments.nets, net.name)).collect();
         for split in 0..arguments.splits {
             let files = table.write(&arguments.data.join("tabular"), split, folder.path())?;
             let run = lightgbm(&root.join("peers"), &table, &files, split)?;
-            report.peer(table.name, table.task, run)?;
+            report.peer(table.task, run)?;
             for net in &nets {
                 let home = folder.path().join(format!("{}-{}-{split}", table.name, net.name));
                 let run = train(&binary, &home, &arguments.device, net, &table, &files, split)?;
                 fs_err::remove_dir_all(&home)?;
-                report.net(table.name, table.task, net, run)?;
+                report.net(table.task, net, run)?;
             }
         }
     }

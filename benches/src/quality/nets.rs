@@ -13,6 +13,11 @@ pub(crate) struct Settings {
     pub(crate) mark: f64,
 }
 
+const PLE: &str = "--model mlp-ple --hidden 672,672 --dropout 0.26082 --embedding-width 20 --bins 108 --learning-rate 0.00003885 \
+                   --weight-decay 0 --epochs 1000";
+const PLE_QUICK: &str = "--model mlp-ple --hidden 672,672 --dropout 0.26082 --embedding-width 20 --bins 108 --learning-rate 0.0003 \
+                         --weight-decay 0 --epochs 1000";
+
 /// The nets of a table.
 pub(super) fn of(table: &str, full: bool) -> Vec<Settings> {
     let net = |name, mark, note, flags: &'static str| Settings { name, flags: flags.split(' ').collect(), note, mark };
@@ -56,9 +61,12 @@ pub(super) fn of(table: &str, full: bool) -> Vec<Settings> {
             net(
                 "mlp-ple",
                 1.07,
-                "as published",
-                "--model mlp-ple --hidden 672,672 --dropout 0.26082 --embedding-width 20 --bins 108 \
-                 --learning-rate 0.00003885 --weight-decay 0 --epochs 1000",
+                if full {
+                    "as published"
+                } else {
+                    "a learning rate of 0.0003 in the place of 0.000039, for fewer epochs"
+                },
+                if full { PLE } else { PLE_QUICK },
             ),
             net("tabm-ple", 1.01, note, ensemble),
         ],

@@ -1,6 +1,6 @@
-//! quality.json and quality.md, written anew behind every trained model.
+//! quality-TABLE.json and quality-TABLE.md, written anew behind every trained model.
 
-use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf};
+use std::{fmt::Write as _, path::PathBuf};
 
 use anyhow::Result;
 use serde::Serialize;
@@ -21,14 +21,14 @@ pub(super) struct Report {
     machine: Machine,
     device: String,
     full: bool,
-    /// By table: LightGBM's runs, then those of each net.
-    peers: BTreeMap<String, (Task, Vec<Run>)>,
+    table: String,
+    /// LightGBM's runs.
+    peer: Vec<Run>,
     nets: Vec<Net>,
 }
 
 #[derive(Serialize)]
 struct Net {
-    table: String,
     net: &'static str,
     flags: String,
     note: &'static str,
@@ -46,33 +46,33 @@ struct Document<'a> {
     machine: &'a Machine,
     device: &'a str,
     full: bool,
-    lightgbm: BTreeMap<&'a str, &'a [Run]>,
+    table: &'a str,
+    lightgbm: &'a [Run],
     nets: &'a [Net],
 }
 
 impl Report {
-    pub(super) fn new(folder: &std::path::Path, device: &str, full: bool) -> Result<Self> {
+    pub(super) fn new(folder: &std::path::Path, table: &str, device: &str, full: bool) -> Result<Self> {
         let machine = machine::describe()?;
-        let (peers, nets) = (BTreeMap::new(), Vec::new());
-        Ok(Self { folder: folder.to_owned(), machine, device: device.to_owned(), full, peers, nets })
+        let (table, device, folder) = (table.to_owned(), device.to_owned(), folder.to_owned());
+        Ok(Self { folder, machine, device, full, table, peer: Vec::new(), nets: Vec::new() })
     }
 
-    pub(super) fn peer(&mut self, table: &str, task: Task, run: Run) -> Result<()> {
-        self.peers.entry(table.to_owned()).or_insert((task, Vec::new())).1.push(run);
-        self.write()
+    pub(super) fn peer(&mut self, task: Task, run: Run) -> Result<()> {
+        self.peer.push(run);
+        self.write(task)
     }
 
-    pub(super) fn net(&mut self, table: &str, task: Task, settings: &Settings, run: Run) -> Result<()> {
-        let peer = self.peers.get(table).and_then(|(_, runs)| runs.iter().find(|peer| peer.split == run.split));
+    pub(super) fn net(&mut self, task: Task, settings: &Settings, run: Run) -> Result<()> {
+        let peer = self.peer.iter().find(|peer| peer.split == run.split);
         let score = match task {
             Task::Regression => run.score / peer.map_or(f64::NAN, |peer| peer.score),
             Task::Classes => run.score,
         };
-        let place = self.nets.iter().position(|net| net.table == table && net.net == settings.name);
+        let place = self.nets.iter().position(|net| net.net == settings.name);
         let place = place.unwrap_or_else(|| {
             let Settings { name, flags, note, mark } = settings;
             self.nets.push(Net {
-                table: table.to_owned(),
                 net: name,
                 flags: flags.join(" "),
                 note,
@@ -93,63 +93,48 @@ impl Report {
             Task::Regression => found.median <= net.mark,
             Task::Classes => found.median >= net.mark,
         };
-        self.write()
+        self.write(task)
     }
 
-    fn write(&self) -> Result<()> {
-        let Self { folder, machine, device, full, peers, nets } = self;
+    fn write(&self, task: Task) -> Result<()> {
+        let Self { folder, machine, device, full, table, peer, nets } = self;
         fs_err::create_dir_all(folder)?;
-        let lightgbm = peers.iter().map(|(table, (_, runs))| (table.as_str(), runs.as_slice())).collect();
-        let document = Document { what: WHAT, machine, device, full: *full, lightgbm, nets };
-        fs_err::write(folder.join("quality.json"), serde_json::to_string_pretty(&document)? + "\n")?;
-        fs_err::write(folder.join("quality.md"), self.page()?)?;
+        let document = Document { what: WHAT, machine, device, full: *full, table, lightgbm: peer, nets };
+        let path = |end: &str| folder.join(format!("quality-{table}.{end}"));
+        fs_err::write(path("json"), serde_json::to_string_pretty(&document)? + "\n")?;
+        fs_err::write(path("md"), self.page(task)?)?;
         Ok(())
     }
 
-    fn page(&self) -> Result<String> {
-        let mut text = format!("# What nets learn\n\n{WHAT} Trained on {}.\n\n{}\n", self.device, self.machine);
-        for (table, (task, peer)) in &self.peers {
-            let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
-            let scores = |runs: &[Run]| runs.iter().map(|run| run.score).collect::<Vec<_>>();
-            let (name, against) = match task {
-                Task::Regression => ("RMSE", "over LightGBM's, median"),
-                Task::Classes => ("accuracy", "median"),
-            };
-            writeln!(text, "\n## {table}\n")?;
+    fn page(&self, task: Task) -> Result<String> {
+        let Self { machine, device, table, peer, nets, .. } = self;
+        let mut text = format!("# What nets learn of {table}\n\n{WHAT} Trained on {device}.\n\n{machine}\n\n");
+        let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
+        let scores = |runs: &[Run]| mean(&runs.iter().map(|run| run.score).collect::<Vec<_>>());
+        let seconds = |runs: &[Run]| mean(&runs.iter().map(|run| run.seconds).collect::<Vec<_>>());
+        let epochs = |runs: &[Run]| mean(&runs.iter().map(|run| run.epochs as f64).collect::<Vec<_>>());
+        let (name, against, most) = match task {
+            Task::Regression => ("RMSE", "over LightGBM's, median", "at most"),
+            Task::Classes => ("accuracy", "median", "at least"),
+        };
+        let splits = peer.len();
+        writeln!(
+            text,
+            "| model | {name}, mean of {splits} | {against} | must be | parameters | seconds | epochs | settings |"
+        )?;
+        writeln!(text, "| --- | --- | --- | --- | --- | --- | --- | --- |")?;
+        let (score, time, trees) = (scores(peer), seconds(peer), epochs(peer));
+        writeln!(text, "| LightGBM | {score:.4} | | | | {time:.0} | {trees:.0} trees | published |")?;
+        for Net { net, note, mark, runs, score, reached, .. } in nets {
+            let Some(Median { median, low, high }) = score else { continue };
+            let word = if *reached { "reached" } else { "**missed**" };
+            let parameters = runs.first().map_or(0, |run| run.parameters);
+            let (mean, time, epochs) = (scores(runs), seconds(runs), epochs(runs));
             writeln!(
                 text,
-                "| model | {name}, mean of {} | {against} | must be | parameters | seconds | epochs | settings |",
-                peer.len()
+                "| {net} | {mean:.4} | {median:.4} [{low:.4}, {high:.4}] | {most} {mark}: {word} | {parameters} | {time:.0} | {epochs:.0} | \
+                 {note} |"
             )?;
-            writeln!(text, "| --- | --- | --- | --- | --- | --- | --- | --- |")?;
-            let seconds = |runs: &[Run]| mean(&runs.iter().map(|run| run.seconds).collect::<Vec<_>>());
-            let epochs = |runs: &[Run]| mean(&runs.iter().map(|run| run.epochs as f64).collect::<Vec<_>>());
-            let trees = epochs(peer);
-            writeln!(
-                text,
-                "| LightGBM | {:.4} | | | | {:.0} | {trees:.0} trees | published |",
-                mean(&scores(peer)),
-                seconds(peer)
-            )?;
-            for net in self.nets.iter().filter(|net| net.table == *table) {
-                let Some(Median { median, low, high }) = net.score else { continue };
-                let word = if net.reached { "reached" } else { "**missed**" };
-                let most = match task {
-                    Task::Regression => "at most",
-                    Task::Classes => "at least",
-                };
-                let mark = format!("{most} {}: {word}", net.mark);
-                let parameters = net.runs.first().map_or(0, |run| run.parameters);
-                writeln!(
-                    text,
-                    "| {} | {:.4} | {median:.4} [{low:.4}, {high:.4}] | {mark} | {parameters} | {:.0} | {:.0} | {} |",
-                    net.net,
-                    mean(&scores(&net.runs)),
-                    seconds(&net.runs),
-                    epochs(&net.runs),
-                    net.note
-                )?;
-            }
         }
         Ok(text)
     }

@@ -183,7 +183,6 @@ impl Output {
         }
         let mut counts = vec![("starts", start.len()), ("biases", bias.len())];
         match aggregate {
-            Aggregate::Sum => {}
             Aggregate::Mean(divisors) => {
                 counts.push(("divisors", divisors.len()));
                 if let Some(divisor) = divisors.iter().find(|divisor| !divisor.is_finite() || **divisor == 0.0) {
@@ -193,7 +192,7 @@ impl Output {
             Aggregate::Min | Aggregate::Max if trees == 0 => {
                 return Err(Error::content("at least one tree to take the least or the greatest of", 0));
             }
-            Aggregate::Min | Aggregate::Max => {}
+            Aggregate::Sum | Aggregate::Min | Aggregate::Max => {}
         }
         if let Some((what, got)) = counts.iter().find(|(_, got)| *got != width) {
             return Err(Error::content(format!("{width} {what}"), got));
