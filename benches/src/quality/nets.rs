@@ -38,8 +38,8 @@ pub(super) fn of(table: &str, full: bool) -> Vec<Settings> {
             "as published, but that all members see one batch",
         ),
         (_, false) => (
-            "--model tabm --members 16 --hidden 128,128 --dropout 0.1 --embedding-width 16 --bins 48 \
-             --learning-rate 0.001 --weight-decay 0.0003 --epochs 1000",
+            "--model tabm --members 16 --hidden 128,128 --dropout 0.1 --embedding-width 16 --bins 114 \
+             --learning-rate 0.001 --weight-decay 0 --epochs 1000",
             "smaller: 16 members of two layers of 128 units, embeddings of 16; one batch for all members",
         ),
     };
