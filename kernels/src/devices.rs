@@ -3,6 +3,7 @@
 use cubecl::{Device, device::WgpuDeviceKind};
 
 /// The first device of each type on each runtime built in, or the printed reason why there is none.
+#[expect(clippy::print_stdout, reason = "tests print why they are skipped")]
 pub(crate) fn devices() -> Vec<Device> {
     let types = [
         WgpuDeviceKind::DiscreteGpu(0),

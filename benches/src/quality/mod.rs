@@ -1,6 +1,6 @@
 //! How well nets learn tables, beside LightGBM with the published tuned settings: the same splits, one seed each.
 //!
-//! Tables and settings are those of the published figures (Gorishniy et al., "TabM", 2024), but for the split, which was not
+//! Tables and settings are those of the published figures (Gorishniy et al., "`TabM`", 2024), but for the split, which was not
 //! published; so nets and trees are compared with each other here, not with the published figures. Every net is trained, saved
 //! and asked through the binary, as a person would.
 

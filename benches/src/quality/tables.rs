@@ -59,7 +59,7 @@ pub(super) fn all() -> [Table; 2] {
     ]
 }
 
-/// The 20,640 blocks of the StatLib file, with the eight features of scikit-learn.
+/// The 20,640 blocks of `StatLib`'s file, with the eight features of scikit-learn.
 fn california(folder: &Path) -> Result<Rows> {
     let text = fs_err::read_to_string(folder.join("cal_housing_statlib.data"))?;
     let line = |line: &str| -> Result<String> {
@@ -98,12 +98,11 @@ impl Table {
         let Rows { mut lines, test } = (self.read)(data)?;
         ensure!(lines.len() > 100, "expected a table, got {} rows", lines.len());
         let mut random = ChaCha8Rng::seed_from_u64(split);
-        let test = match test {
-            Some(count) => lines.split_off(lines.len() - count),
-            None => {
-                lines.shuffle(&mut random);
-                lines.split_off(lines.len() - lines.len() / 5)
-            }
+        let test = if let Some(count) = test {
+            lines.split_off(lines.len() - count)
+        } else {
+            lines.shuffle(&mut random);
+            lines.split_off(lines.len() - lines.len() / 5)
         };
         lines.shuffle(&mut random);
         let valid = lines.len() / 5;

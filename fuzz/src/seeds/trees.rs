@@ -68,19 +68,22 @@ fn cut_xgboost(file: &[u8], trees: usize) -> Option<Value> {
     truncate(booster.get_mut("weight_drop"), trees);
     let model =
         if booster.get("gbtree").is_some() { booster.pointer_mut("/gbtree/model") } else { booster.get_mut("model") }?;
-    truncate(model.get_mut("tree_info"), trees);
-    truncate(model.get_mut("trees"), trees);
-    truncate(model.get_mut("iteration_indptr"), trees + 1);
+    truncate(model, "tree_info", trees);
+    truncate(model, "trees", trees);
+    truncate(model, "iteration_indptr", trees + 1);
     let left = model.get("trees")?.as_array()?.len();
     *model.pointer_mut("/gbtree_model_param/num_trees")? = json!(left.to_string());
     Some(file)
 }
 
-fn truncate(list: Option<&mut Value>, length: usize) {
-    if let Some(Value::Array(list)) = list {
+fn truncate(object: &mut Value, name: &str, length: usize) {
+    if let Some(Value::Array(list)) = object.get_mut(name) {
         list.truncate(length);
     }
 }
+
+/// The bytes of a number in a typed array.
+type NumberBytes = fn(&Value) -> Option<Vec<u8>>;
 
 /// The form that XGBoost gives a value under this name; none for numbers that it never writes.
 fn write_ubj(value: &Value, name: &str, out: &mut Vec<u8>) -> Option<()> {
@@ -98,7 +101,7 @@ fn write_ubj(value: &Value, name: &str, out: &mut Vec<u8>) -> Option<()> {
             out.extend(text.bytes());
         }
         Value::Array(items) => {
-            let number: Option<fn(&Value) -> Option<Vec<u8>>> = match name {
+            let number: Option<NumberBytes> = match name {
                 "base_weights" | "loss_changes" | "split_conditions" | "sum_hessian" | "leaf_weights"
                 | "weight_drop" => {
                     out.extend(b"[$d#");

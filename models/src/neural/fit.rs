@@ -253,7 +253,7 @@ impl Run<'_> {
             if whole {
                 self.save(state)?;
             }
-            if let Some(point) = state.curves.last().cloned() {
+            if let Some(point) = state.curves.last().copied() {
                 let rows_per_second = (steps * self.steps.batch()) as f64 / begun.elapsed().as_secs_f64().max(1e-9);
                 let epochs = settings.epochs;
                 (self.control.on_event)(&TrainEvent::Epoch { point, epochs, rows_per_second, best });
@@ -270,7 +270,7 @@ impl Run<'_> {
         let mut saved = Instant::now();
         let mut seen = self.steps.seen(state.epoch + 1, state.step);
         while state.step < self.steps.steps() {
-            self.steps.step(&order, state, &mut seen)?;
+            self.steps.step(&order, state, &mut seen);
             let stopped = self.stopped();
             let save = self.job.checkpoint.is_some() && saved.elapsed() >= self.job.checkpoint_every;
             if save || stopped.is_some() || seen.is_full() || state.step == self.steps.steps() {

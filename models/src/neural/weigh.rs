@@ -26,7 +26,9 @@ impl Weigh {
             }
             (true, TargetEncoder::Classes(names)) => {
                 let mut counts = vec![0_usize; names.len()];
-                labels.iter().for_each(|label| counts[class(*label)] += 1);
+                for label in labels {
+                    counts[class(*label)] += 1;
+                }
                 let mean = labels.len() as f64 / names.len().max(1) as f64;
                 counts.into_iter().map(|count| (mean / count.max(1) as f64) as f32).collect()
             }

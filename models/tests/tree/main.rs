@@ -1,5 +1,6 @@
 //! Tree models of other tools as artifacts, and as models that answer requests.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail as tests do")]
+#![cfg_attr(feature = "gpu", expect(clippy::print_stdout, reason = "tests print why they are skipped"))]
 
 #[cfg(feature = "gpu")]
 mod gpu;

@@ -99,13 +99,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         &(Arc::new(move |name: &str, seed: u64, event: &contract::TrainEvent| {
             let mut bar = bar.lock();
             let run = (name.to_owned(), seed);
-            match bar.as_mut().filter(|(of, _)| *of == run) {
-                Some((_, bar)) => bar.event(event),
-                None => {
-                    let mut next = TrainingBar::new(&format!("{name}, seed {seed}"), shown);
-                    next.event(event);
-                    *bar = Some((run, next));
-                }
+            if let Some((_, bar)) = bar.as_mut().filter(|(of, _)| *of == run) {
+                bar.event(event);
+            } else {
+                let mut next = TrainingBar::new(&format!("{name}, seed {seed}"), shown);
+                next.event(event);
+                *bar = Some((run, next));
             }
         }) as models::compare::OnEvent),
     )?;

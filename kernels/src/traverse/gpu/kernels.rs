@@ -1,6 +1,9 @@
 //! The cube kernels. Each says what the twin says, in the words that WGSL has.
 
-#![expect(clippy::collapsible_if, reason = "a kernel computes both sides of an `and`, and must not read beyond the end")]
+#![expect(
+    clippy::collapsible_if,
+    reason = "a kernel computes both sides of an `and`, and must not read beyond the end"
+)]
 
 use cubecl::prelude::*;
 

@@ -119,7 +119,7 @@ impl Random {
             let count = [1, 3, 40, 255, 700][(place + noise.below(5)) % 5];
             let mut cuts: Vec<f32> = (0..count).map(|_| noise.number()).collect();
             cuts.sort_by(f32::total_cmp);
-            let words = (0..1 + noise.below(3)).map(|_| noise.below(1 << 31) as u32).collect();
+            let words = (0..=noise.below(3)).map(|_| noise.below(1 << 31) as u32).collect();
             for test in [Test::Cuts(cuts), Test::Equal(noise.number()), Test::In(words)] {
                 let codes = if let Test::Cuts(cuts) = &test { cuts.len().div_ceil(CUTS) } else { 1 };
                 self.asked.push(Asked { feature: noise.below(self.features), missing, test, first });

@@ -8,11 +8,14 @@ use generate::{Asked, Noise, Random};
 use super::{CategoryRule, Code, Coder, Forest, Layout, Missing, Test, cpu};
 use crate::Error;
 
+/// One step of an implementation.
+type Step<'a, In, With, Out> = &'a dyn Fn(&[In], &With) -> Result<Vec<Out>, Error>;
+
 /// An implementation: codes rows, finds leaves, adds them up.
 struct Traverse<'a> {
-    code: &'a dyn Fn(&[f32], &Coder) -> Result<Vec<u32>, Error>,
-    leaves: &'a dyn Fn(&[u32], &Forest) -> Result<Vec<u32>, Error>,
-    sums: &'a dyn Fn(&[u32], &Forest) -> Result<Vec<i64>, Error>,
+    code: Step<'a, f32, Coder, u32>,
+    leaves: Step<'a, u32, Forest, u32>,
+    sums: Step<'a, u32, Forest, i64>,
 }
 
 /// How many rows: around the sizes of a block.
@@ -150,7 +153,9 @@ fn numbers_become_categories_by_the_rule() {
             if let Some(category) = expected {
                 words[category / 32] = 1 << (category % 32);
                 assert_eq!(byte(&words), 0, "{x} is {category}, {rule:?}");
-                words.iter_mut().for_each(|word| *word = !*word);
+                for word in &mut words {
+                    *word = !*word;
+                }
                 assert_eq!(byte(&words), 1, "{x} is nothing else, {rule:?}");
             } else {
                 words.fill(u32::MAX);

@@ -118,7 +118,7 @@ impl<'a> Steps<'a> {
     }
 
     /// One step of the state's epoch.
-    pub(super) fn step(&self, order: &Tensor<1, Int>, state: &mut State, seen: &mut Seen) -> Result<()> {
+    pub(super) fn step(&self, order: &Tensor<1, Int>, state: &mut State, seen: &mut Seen) {
         let (job, settings) = (self.job, self.job.settings);
         let net = Net::new(&self.plan, &state.parameters).tracked();
         let mut noise = self.sampler.noise(state.epoch + 1, state.step, job.device, job.on_host);
@@ -156,7 +156,7 @@ impl<'a> Steps<'a> {
                 None => (loss, gradient),
             });
         }
-        let Some((loss, gradient)) = sum else { return Ok(()) };
+        let Some((loss, gradient)) = sum else { return };
         let (gradient, length) = self.clipped(gradient);
         seen.losses.push(loss);
         seen.lengths.push(length);
@@ -178,7 +178,6 @@ impl<'a> Steps<'a> {
         }
         state.parameters = parameters;
         state.step += 1;
-        Ok(())
     }
 
     /// The gradient, shortened to the largest length allowed, and how long it was.

@@ -118,7 +118,7 @@ impl Layout {
                 Init::Zeros => {}
                 Init::Ones => values.fill(1.0),
                 Init::Signs(sections) => {
-                    by_section(values, width, sections, || if random.random() { 1.0 } else { -1.0 })
+                    by_section(values, width, sections, || if random.random() { 1.0 } else { -1.0 });
                 }
                 Init::Gains(sections) => by_section(values, width, sections, || normal(&mut random)),
                 Init::SharedRow(bound) => {

@@ -48,7 +48,9 @@ fn parameters(shape: &NetShape) -> Vec<f32> {
     let mut random = ChaCha8Rng::seed_from_u64(5);
     let layout = shape.layout();
     let mut values = layout.initial(1);
-    values.iter_mut().for_each(|value| *value += random.random_range(-0.2..0.2));
+    for value in &mut values {
+        *value += random.random_range(-0.2..0.2);
+    }
     values
 }
 

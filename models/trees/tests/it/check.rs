@@ -87,7 +87,7 @@ fn numbers_of_f32_are_f32() {
 fn means_divide_by_numbers() {
     for (divisor, name) in [(0.0, "0"), (-0.0, "-0"), (f64::NAN, "NaN"), (f64::INFINITY, "inf")] {
         refused(&format!("expected a finite number other than 0 as divisor of a mean, got {name}"), |ensemble| {
-            ensemble.output.aggregate = Aggregate::Mean(vec![1.0, divisor, 2.0])
+            ensemble.output.aggregate = Aggregate::Mean(vec![1.0, divisor, 2.0]);
         });
     }
 }

@@ -47,12 +47,11 @@ fn walk(plain: &Plain<'_>, bytes: &[u8]) -> (Vec<u32>, Vec<f64>) {
             }
         };
         leaves.push(leaf);
-        match tree.output {
-            Some(output) => sums[output] += tree.values[leaf as usize],
-            None => {
-                let values = &tree.values[leaf as usize * plain.width..][..plain.width];
-                sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
-            }
+        if let Some(output) = tree.output {
+            sums[output] += tree.values[leaf as usize];
+        } else {
+            let values = &tree.values[leaf as usize * plain.width..][..plain.width];
+            sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
         }
     }
     (leaves, sums)

@@ -227,7 +227,9 @@ fn refusals_name_what_they_refuse() {
             e.rules.sum = Precision::F32;
             for tree in &mut e.trees {
                 let (Leaves::Scalar { values, .. } | Leaves::Vector(values)) = &mut tree.leaves;
-                values.iter_mut().for_each(|value| *value = Precision::F32.round(*value));
+                for value in values.iter_mut() {
+                    *value = Precision::F32.round(*value);
+                }
             }
         },
     );
