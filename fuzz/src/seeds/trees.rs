@@ -65,7 +65,7 @@ pub(crate) fn xgboost_ubj() -> Vec<Vec<u8>> {
 fn cut_xgboost(file: &[u8], trees: usize) -> Option<Value> {
     let mut file: Value = serde_json::from_slice(file).ok()?;
     let booster = file.pointer_mut("/learner/gradient_booster")?;
-    truncate(booster.get_mut("weight_drop"), trees);
+    truncate(booster, "weight_drop", trees);
     let model =
         if booster.get("gbtree").is_some() { booster.pointer_mut("/gbtree/model") } else { booster.get_mut("model") }?;
     truncate(model, "tree_info", trees);
@@ -228,8 +228,8 @@ pub(crate) fn catboost() -> Vec<Vec<u8>> {
     ];
     small("catboost", "json", &names, |file, trees| {
         let mut file: Value = serde_json::from_slice(file).ok()?;
-        truncate(file.get_mut("oblivious_trees"), trees);
-        truncate(file.get_mut("trees"), trees);
+        truncate(&mut file, "oblivious_trees", trees);
+        truncate(&mut file, "trees", trees);
         // Of the parameters the loss alone counts; they are most of a small file.
         let loss = file.pointer("/model_info/params/loss_function").cloned();
         let info = file.get_mut("model_info")?.as_object_mut()?;
