@@ -1,10 +1,13 @@
-//! `cargo xtask bench serve`, `bench trees` and `bench nets`: build what is measured and what measures, then run `benches`.
+//! `cargo xtask bench serve`, `trees`, `nets`, `quality` and `training`: build what is measured and what measures, then run `benches`.
 
 use std::process::Command;
 
 use anyhow::{Result, bail};
 
 use crate::{cargo, root, show, target_directory};
+
+/// What can be measured.
+const KINDS: [&str; 5] = ["serve", "trees", "nets", "quality", "training"];
 
 /// What `arguments` ask for.
 #[derive(Debug, Default, PartialEq)]
@@ -29,10 +32,8 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
 }
 
 fn options(arguments: &[String]) -> Result<Options> {
-    let Some((what, rest)) =
-        arguments.split_first().filter(|(what, _)| matches!(what.as_str(), "serve" | "trees" | "nets"))
-    else {
-        bail!("expected `cargo xtask bench serve`, `bench trees` or `bench nets`, got '{}'", arguments.join(" "));
+    let Some((what, rest)) = arguments.split_first().filter(|(what, _)| KINDS.contains(&what.as_str())) else {
+        bail!("expected `cargo xtask bench` and one of {}, got '{}'", KINDS.join(", "), arguments.join(" "));
     };
     let mut options = Options { run: vec![what.clone()], ..Options::default() };
     let mut rest = rest.iter();

@@ -28,6 +28,8 @@ commands:
                 --features NAMES, --no-default-features, or --built for what is built already
   bench trees   tree models beside the engines that people use; --grid, --pairs N, --models FOLDER, --out FOLDER, --built
   bench nets    nets on the CPU beside ONNX Runtime; --pairs N, --only NET,…, --out FOLDER, --built
+  bench quality what nets learn beside LightGBM, with ../shared/data; --splits N, --tables T,…, --nets N,…, --full, --device D
+  bench training how fast nets are trained beside JAX; --pairs N, --out FOLDER
   soak [ARGS]   faults of every kind at once, from a seed: --seed N, --minutes M, --clients N, --json; 20 seconds when not said
   picture [ARGS] run the demo and draw its report as docs/demo.svg
   ci            check, test, conformance, then soak: what .ci/run calls

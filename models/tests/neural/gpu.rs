@@ -2,8 +2,11 @@
 //!
 //! Kernels are compiled and tuned at first use: `CUBECL_AUTOTUNE_LEVEL=minimal` keeps that short.
 
-use contract::{Device, DeviceKind, Model, TrainingEnd};
-use models::neural::{NetSettings, TrainOptions, nets::Body};
+use contract::{Device, DeviceKind, Model, Tensor, TrainingEnd};
+use models::neural::{
+    EmbeddingSettings, NetName, NetSettings, TrainOptions,
+    nets::{Body, Transformer},
+};
 
 use crate::{
     replica::{net, rows},
@@ -92,4 +95,63 @@ fn a_gpu_trains_as_the_cpu_does() {
     let dropped = run_on("dropout", gpu, 0.3);
     assert!(dropped.metadata.curves.iter().all(|point| point.training_loss.is_finite()));
     assert_ne!(dropped.metadata.curves[0].training_loss, there.metadata.curves[0].training_loss);
+}
+
+/// A small net of each kind but the plain perceptron, without dropout.
+fn small_nets() -> Vec<NetSettings> {
+    let small = |name| {
+        let settings = NetSettings::of(name);
+        let body = match settings.body {
+            Body::Mlp { .. } => Body::Mlp { hidden: vec![16], dropout: 0.0 },
+            Body::Tabm { .. } => Body::Tabm { members: 4, hidden: vec![16], dropout: 0.0 },
+            Body::Resnet { .. } => {
+                Body::Resnet { blocks: 1, width: 8, hidden: 16, dropout: 0.0, residual_dropout: 0.0 }
+            }
+            Body::FtTransformer(_) => Body::FtTransformer(Transformer {
+                blocks: 2,
+                width: 8,
+                heads: 2,
+                hidden: 8,
+                attention_dropout: 0.0,
+                dropout: 0.0,
+                residual_dropout: 0.0,
+            }),
+        };
+        let embedding = match settings.embedding {
+            EmbeddingSettings::None => EmbeddingSettings::None,
+            EmbeddingSettings::Periodic { scale, shared, .. } => {
+                EmbeddingSettings::Periodic { frequencies: 4, width: 4, scale, shared }
+            }
+            EmbeddingSettings::PiecewiseLinear { .. } => EmbeddingSettings::PiecewiseLinear { bins: 8, width: 4 },
+        };
+        NetSettings { body, embedding, epochs: 2, batch_size: 64, learning_rate: 1e-3, ..NetSettings::of(name) }
+    };
+    NetName::ALL.into_iter().filter(|name| *name != NetName::Mlp).map(small).collect()
+}
+
+#[test]
+fn every_net_trains_and_answers_there_as_here() {
+    let Some(gpu) = adapter() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let table = csv(320, 1, Target::Price);
+    for model in small_nets() {
+        let name = model.name();
+        let run_on = |place: &str, device: Device| {
+            let base = options(directory.path(), &format!("{name}-{place}"), &table);
+            run(&TrainOptions { device, model: model.clone(), ..base })
+        };
+        let (here, there) = (run_on("cpu", Device::cpu()), run_on("gpu", gpu.clone()));
+        for (here, there) in here.metadata.curves.iter().zip(&there.metadata.curves) {
+            let difference = (here.validation_loss - there.validation_loss).abs() / here.validation_loss;
+            assert!(difference < 5e-3, "{name}: {here:?} on the CPU, {there:?} on the GPU");
+        }
+        let net = open(&there);
+        let golden = net.golden().unwrap();
+        let expected = answer(&net, &Device::cpu(), &golden.inputs);
+        let answers = answer(&net, &gpu, &golden.inputs);
+        let values = |tensors: &[Tensor]| tensors[0].values::<f32>().unwrap().to_vec();
+        for (got, expected) in values(&answers).iter().zip(values(&expected)) {
+            assert!((got - expected).abs() <= 1e-3 * expected.abs().max(1.0), "{name}: {got}, not {expected}");
+        }
+    }
 }
