@@ -12,7 +12,7 @@ use crate::{
 };
 
 const WHAT: &str = "How well nets learn tables beside LightGBM with the published tuned settings (early stopping on the same \
-                    held-out rows): the same five splits, one seed each. California: the StatLib file, scikit-learn's eight features, \
+                    held-out rows): the same splits, one seed each. California: the StatLib file, scikit-learn's eight features, \
                     RMSE over LightGBM's on the same split. Adult: the official test rows, accuracy.";
 
 /// What was measured so far.
