@@ -19,7 +19,7 @@ use clap::Args;
 
 use self::{
     ours::Ours,
-    peers::{ENGINES, Peers, SAME_MODEL, Shape},
+    peers::{ENGINES, KEPT, Peers, SAME_MODEL, Shape},
     report::{Cell, Report, Threads},
 };
 use crate::{say, statistics::median};
@@ -37,6 +37,9 @@ pub(crate) struct Arguments {
     /// 65536}, three pairs a cell
     #[arg(long)]
     grid: bool,
+    /// Makes the grid's models and what the engines make of them, and times nothing: more than an hour that needs no quiet machine
+    #[arg(long, requires = "models", conflicts_with = "grid")]
+    prepare: bool,
     /// Keeps the models here, so that another run need not train them
     #[arg(long, value_name = "FOLDER")]
     models: Option<PathBuf>,
@@ -76,6 +79,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let folder = arguments.models.clone().unwrap_or_else(|| kept.path().to_owned());
     fs_err::create_dir_all(&folder)?;
     let mut peers = Peers::start(&root.join("peers"), &folder)?;
+    if arguments.prepare {
+        return prepare(&mut peers);
+    }
     let out = arguments.out.clone().unwrap_or_else(|| root.join("results"));
     let mut report = Report::new(&out)?;
 
@@ -102,6 +108,21 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
                 let cell =
                     measured(&mut peers, &SAME_MODEL, &mut ours, &shape, batch, GRID_PAIRS, arguments.seconds / 4.0)?;
                 report.grid(cell)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Makes what [`run`] needs of the grid and can keep.
+fn prepare(peers: &mut Peers) -> Result<()> {
+    for shape in grid() {
+        say(&shape.name);
+        peers.make(&shape)?;
+        for engine in KEPT {
+            match peers.prepare(engine, &shape.name) {
+                Ok(seconds) => say(&format!("  {engine}: {seconds:.0} s")),
+                Err(error) => say(&format!("  {engine}: {error:#}")),
             }
         }
     }

@@ -11,6 +11,8 @@ use crate::script::Script;
 pub(super) const ENGINES: [&str; 5] = ["lightgbm", "xgboost", "lleaves", "onnxruntime", "xgboost_trained"];
 /// Those that answer LightGBM's model.
 pub(super) const SAME_MODEL: [&str; 4] = ["lightgbm", "xgboost", "lleaves", "onnxruntime"];
+/// Those that make something of it first, which takes long and is kept.
+pub(super) const KEPT: [&str; 2] = ["lleaves", "onnxruntime"];
 
 /// A model to be made, by LightGBM and by XGBoost, of one seeded function.
 #[derive(Clone, Debug, Serialize)]
@@ -32,6 +34,17 @@ struct Call<'a> {
     model: &'a str,
     batch: usize,
     threads: usize,
+    seconds: f64,
+}
+
+#[derive(Serialize)]
+struct Prepare<'a> {
+    prepare: &'a str,
+    model: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Prepared {
     seconds: f64,
 }
 
@@ -73,6 +86,11 @@ impl Peers {
     /// Makes a model, unless its files are there.
     pub(super) fn make(&mut self, shape: &Shape) -> Result<()> {
         self.0.ask::<Made>(&Make { model: shape }).map(|_made| ())
+    }
+
+    /// Makes what an engine makes of a model and keeps; gives its seconds.
+    pub(super) fn prepare(&mut self, engine: &str, model: &str) -> Result<f64> {
+        self.0.ask(&Prepare { prepare: engine, model }).map(|Prepared { seconds }| seconds)
     }
 
     /// Times an engine on the first `batch` rows of a model.
