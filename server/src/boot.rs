@@ -14,13 +14,13 @@ use std::{
 
 use actix_web::{
     App, HttpServer,
-    dev::{Server, ServerHandle, ServiceRequest},
+    dev::{Server, ServerHandle},
 };
 use engine::Engine;
 
 use crate::{
     grpc::{GrpcListener, GrpcServer},
-    http::{self, Shared},
+    http::{self, Lane, Shared},
     logs::LogControl,
     scheduling,
     settings::ServerSettings,
@@ -107,8 +107,7 @@ fn listen(settings: &ServerSettings, addresses: &[SocketAddr], state: Arc<State>
         // Made once on each worker's thread.
         scheduling::read_in_gulps();
         let state = Shared::clone(&state);
-        let way = move |request: ServiceRequest, service: &_| http::way(&state, request, service);
-        App::new().configure(configure.clone()).wrap_fn(way)
+        Lane::before(App::new().configure(configure.clone()), state)
     })
     .disable_signals()
     .tcp_nodelay(true)

@@ -222,7 +222,9 @@ enum Step {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let rows = proptest::collection::vec((0_usize..4, -5.0..5.0_f32), 1..70);
+    let several = proptest::collection::vec((0_usize..4, -5.0..5.0_f32), 1..70);
+    // Single rows are kept in another form.
+    let rows = prop_oneof![several, proptest::collection::vec((0_usize..4, -5.0..5.0_f32), 1)];
     let record = (0_usize..2, any::<bool>(), rows).prop_map(|(model, named, rows)| Step::Record {
         model,
         entities: named.then(|| rows.iter().map(|(entity, _)| *entity).collect()),
@@ -236,6 +238,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let label_entity = (proptest::option::of(0_usize..2), 0_usize..4, -5_i64..5)
         .prop_map(|(model, entity, label)| Step::LabelEntity { model, entity, label });
     proptest::collection::vec(prop_oneof![2 => record, 3 => label, 1 => label_entity], 1..40)
+}
+
+/// Every other prediction has a name as the server makes them.
+fn prediction_name(number: usize) -> String {
+    if number.is_multiple_of(2) { format!("p{number}") } else { uuid::Uuid::from_u128(number as u128).to_string() }
 }
 
 /// A row of the naive model.
@@ -262,7 +269,7 @@ proptest! {
                 Step::Record { model, entities, scores: values } => {
                     let names: Option<Vec<_>> =
                         entities.as_ref().map(|entities| entities.iter().map(|entity| format!("e{entity}")).collect());
-                    let id = format!("p{predictions}");
+                    let id = prediction_name(predictions);
                     feedback.record(&id, &models[model], 1, names.as_deref(), &regression(), &scores(1, &values)).unwrap();
                     for (i, score) in values.into_iter().enumerate() {
                         let entity = entities.as_ref().map(|entities| entities[i]);
@@ -274,7 +281,7 @@ proptest! {
                     continue;
                 }
                 Step::Label { prediction, row: number, label } => {
-                    let id = format!("p{prediction}#{number}");
+                    let id = format!("{}#{number}", prediction_name(prediction));
                     let found = rows.iter_mut().find(|row| row.id == id);
                     (row(&id), found, label)
                 }

@@ -23,7 +23,8 @@ impl Engine {
     /// [`InputError::Unexplained`](contract::InputError::Unexplained) for a model that has none.
     pub async fn predict(&self, request: PredictRequest, entities: Option<&[String]>) -> Result<Prediction> {
         if request.explain {
-            return self.predict_explained(request, entities).await;
+            // On the heap, so that requests that ask for none need no room for it.
+            return Box::pin(self.predict_explained(request, entities)).await;
         }
         let prediction = self.serving.predict(request).await.map_err(|error| self.explained(error))?;
         self.remember(&prediction, entities);

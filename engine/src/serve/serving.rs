@@ -219,7 +219,8 @@ impl Serving {
             (LookUp::Miss(_) | LookUp::Past, _) if cache_use.only_cached => return Err(Error::NotCached),
             (LookUp::Miss(miss), Some(cache)) => {
                 let computed = run.timed_answer(inputs, wanted, deadline, &mut timed);
-                timeout_at(deadline.into(), cache.compute_once(&miss, computed)).await.map_err(late)??
+                // On the heap, so that hits need no room for it.
+                timeout_at(deadline.into(), Box::pin(cache.compute_once(&miss, computed))).await.map_err(late)??
             }
             (LookUp::Miss(_) | LookUp::Past, _) => {
                 let computed = run.timed_answer(inputs, wanted, deadline, &mut timed);
@@ -321,7 +322,9 @@ impl Run<'_> {
             computed.map_err(unwrapped)?
         } else {
             let replica = self.replicas.pick()?;
-            self.queued(&replica, cost, rows, deadline).await.map_err(|refused| refusal(refused, budget, deadline))?
+            // On the heap, so that those who run past the executor need no room for it.
+            let queued = Box::pin(self.queued(&replica, cost, rows, deadline));
+            queued.await.map_err(|refused| refusal(refused, budget, deadline))?
         };
         let outputs = guarded(|| Ok(self.model.decode(&raw, wanted)?)).map_err(unwrapped)?;
         let decoded = Instant::now();

@@ -24,7 +24,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use actix_web::{HttpRequest, HttpResponse, ResponseError};
+use actix_web::{HttpResponse, ResponseError, dev::RequestHead};
 use bytes::Bytes;
 use chrono::Utc;
 use engine::{
@@ -83,10 +83,10 @@ impl AccessLog {
     }
 
     /// Begins the line of an HTTP request, if it is to have one.
-    pub(crate) fn http(&self, request: &HttpRequest) -> Access<'_> {
+    pub(crate) fn http(&self, request: &RequestHead) -> Access<'_> {
         let Some(draw) = self.draw() else { return Access(None) };
-        let path = request.uri().path_and_query().map_or_else(|| request.path(), |path| path.as_str());
-        let mut open = self.open(draw, Entry::new("http", request.method().as_str(), path, request.peer_addr()));
+        let path = request.uri.path_and_query().map_or_else(|| request.uri.path(), |path| path.as_str());
+        let mut open = self.open(draw, Entry::new("http", request.method.as_str(), path, request.peer_addr));
         if let Some(payload) = &mut open.entry.payload {
             let kept = |name: &&'static str| {
                 let value = request.headers().get(*name)?.to_str().ok()?;

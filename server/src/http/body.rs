@@ -5,7 +5,7 @@
 
 use actix_web::{
     HttpRequest,
-    dev::Payload,
+    dev::{Payload, RequestHead},
     error::PayloadError,
     http::header::{CONTENT_ENCODING, CONTENT_LENGTH},
     web::{self, Bytes, BytesMut},
@@ -17,11 +17,11 @@ use crate::{error::ApiError, state::State};
 
 /// Reads a request's body.
 pub(super) async fn read(state: &State, request: &HttpRequest, payload: web::Payload) -> Result<Bytes, ApiError> {
-    read_payload(state, request, payload.into_inner()).await
+    read_payload(state, request.head(), payload.into_inner()).await
 }
 
 /// As [`read`], for a handler that no extractor stands before.
-pub(super) async fn read_payload(state: &State, request: &HttpRequest, payload: Payload) -> Result<Bytes, ApiError> {
+pub(super) async fn read_payload(state: &State, request: &RequestHead, payload: Payload) -> Result<Bytes, ApiError> {
     let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let limit = state.max_body;
     if text(CONTENT_LENGTH).parse::<u64>().is_ok_and(|length| length > limit as u64) {

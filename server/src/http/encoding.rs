@@ -6,8 +6,7 @@
 use std::io::{self, Read, Write};
 
 use actix_web::{
-    HttpRequest,
-    http::header::{self, AcceptEncoding, ContentEncoding, Encoding, Header},
+    http::header::{self, AcceptEncoding, ContentEncoding, Encoding, HeaderMap},
     web::{self, Bytes},
 };
 use flate2::{
@@ -65,13 +64,14 @@ fn bounded(reader: impl Read, limit: usize) -> io::Result<Bytes> {
 }
 
 /// The encoding that an answer of `length` bytes shall have; none for as it is.
-pub(super) fn wanted(request: &HttpRequest, length: usize) -> Option<ContentEncoding> {
+pub(super) fn wanted(headers: &HeaderMap, length: usize) -> Option<ContentEncoding> {
     // Most requests say nothing; they cost one look.
-    if length < SHORTEST || !request.headers().contains_key(header::ACCEPT_ENCODING) {
+    if length < SHORTEST || !headers.contains_key(header::ACCEPT_ENCODING) {
         return None;
     }
+    let accepted = AcceptEncoding(header::from_comma_delimited(headers.get_all(header::ACCEPT_ENCODING)).ok()?);
     let offered = [Encoding::gzip(), Encoding::deflate(), Encoding::identity()];
-    match AcceptEncoding::parse(request).ok()?.negotiate(offered.iter())? {
+    match accepted.negotiate(offered.iter())? {
         Encoding::Known(encoding @ (ContentEncoding::Gzip | ContentEncoding::Deflate)) => Some(encoding),
         Encoding::Known(_) | Encoding::Unknown(_) => None,
     }

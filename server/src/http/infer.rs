@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use actix_web::{
     HttpRequest,
-    dev::Payload,
+    dev::{Payload, RequestHead},
     http::{
         Method,
         header::{self, HeaderValue},
@@ -34,13 +34,13 @@ pub(super) fn resources(config: &mut ServiceConfig) {
 }
 
 async fn infer(state: Shared, request: HttpRequest, payload: web::Payload) -> Answer {
-    answer(&state, &request, payload.into_inner(), || named_model(&request)).await
+    answer(&state, request.head(), payload.into_inner(), || named_model(&request)).await
 }
 
 /// Answers `request`, whose path names model and version as `named` reads it.
 pub(super) async fn answer(
     state: &State,
-    request: &HttpRequest,
+    request: &RequestHead,
     payload: Payload,
     named: impl FnOnce() -> Result<(String, VersionSelector), ApiError>,
 ) -> Answer {
@@ -54,7 +54,7 @@ pub(super) async fn answer(
 
 async fn answered(
     state: &State,
-    request: &HttpRequest,
+    request: &RequestHead,
     payload: Payload,
     (model, selector): (String, VersionSelector),
     access: &mut Access<'_>,
@@ -85,9 +85,9 @@ async fn answered(
     let placed = state.placed(&prediction, &outputs, binary)?;
     let json = encode_infer(&mut answer, id.as_deref(), &prediction.model, prediction.version, &placed)?;
     drop(placed);
-    let encoding = encoding::wanted(request, answer.len());
+    let encoding = encoding::wanted(request.headers(), answer.len());
     if let Some(encoding) = encoding {
-        answer = encoding::compressed(encoding, answer).await?;
+        answer = Box::pin(encoding::compressed(encoding, answer)).await?;
     }
     access.predicted(&prediction, prediction.timing.encoded());
     trace.mark("HTTP_SEND_START");
@@ -105,7 +105,7 @@ async fn answered(
 }
 
 /// The header of the length of the JSON, if it came.
-fn header_length(request: &HttpRequest) -> Result<Option<usize>, ApiError> {
+fn header_length(request: &RequestHead) -> Result<Option<usize>, ApiError> {
     let Some(value) = request.headers().get(HEADER_LENGTH) else { return Ok(None) };
     let length = value.to_str().ok().and_then(|text| text.trim().parse().ok());
     length.map(Some).ok_or_else(|| {

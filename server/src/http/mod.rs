@@ -26,9 +26,8 @@ mod tfserving;
 
 use actix_web::{
     FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder,
-    dev::{Service, ServiceRequest, ServiceResponse},
     http::{
-        ConnectionType, Method, StatusCode,
+        Method, StatusCode,
         header::{self, HeaderName, HeaderValue},
     },
     web,
@@ -37,8 +36,8 @@ use engine::{
     registry::VersionSelector,
     serve::{CacheStatus, Prediction},
 };
-use futures::future::Either;
 
+pub(crate) use self::lane::Lane;
 use crate::{error::ApiError, state::State};
 
 /// What a handler is given.
@@ -76,31 +75,6 @@ fn resources(config: &mut web::ServiceConfig) {
     shared_memory::resources(config);
     openapi::resources(config);
     config.default_service(web::to(unknown_path));
-}
-
-/// The way of every request: inferences by the [`lane`], all others through the resources. While the server drains, a
-/// connection is told to close behind its answer, so that its client does not send into a closed one.
-pub(crate) fn way<S>(
-    state: &Shared,
-    request: ServiceRequest,
-    service: &S,
-) -> impl Future<Output = Result<ServiceResponse, actix_web::Error>> + use<S>
-where
-    S: Service<ServiceRequest, Response = ServiceResponse, Error = actix_web::Error>,
-{
-    let state = Shared::clone(state);
-    let answer = match lane::model(&request) {
-        // On the heap, because what is returned from here is moved several times on its way to the connection.
-        Some(model) => Either::Left(Box::pin(lane::infer(Shared::clone(&state), model, request))),
-        None => Either::Right(service.call(request)),
-    };
-    async move {
-        let mut answer = answer.await?;
-        if state.is_draining() {
-            answer.response_mut().head_mut().set_connection_type(ConnectionType::Close);
-        }
-        Ok(answer)
-    }
 }
 
 /// A resource with one verb.

@@ -42,7 +42,7 @@ pub(super) fn resources(config: &mut ServiceConfig) {
 }
 
 async fn entities(state: Shared, request: HttpRequest) -> Answer {
-    let mut access = state.access.http(&request);
+    let mut access = state.access.http(request.head());
     let answer = of_entities(&state, &request, &mut access).await;
     access.end(answer)
 }
@@ -73,7 +73,7 @@ async fn of_entities(state: &Shared, request: &HttpRequest, access: &mut Access<
 }
 
 async fn rows(state: Shared, request: HttpRequest, payload: Payload) -> Answer {
-    let mut access = state.access.http(&request);
+    let mut access = state.access.http(request.head());
     let answer = of_rows(&state, &request, payload, &mut access).await;
     access.end(answer)
 }
@@ -100,7 +100,9 @@ async fn answer(
     let Prediction { id, model, version, outputs, explanation, rows: _, cache: _, host: _, timing: _ } = prediction;
     encode_predictions(&mut answer, id, model, *version, entities, &[outputs, explanation])?;
     access.predicted(prediction, prediction.timing.encoded());
-    let Some(encoding) = encoding::wanted(request, answer.len()) else { return Ok(predicted(prediction, answer)) };
+    let Some(encoding) = encoding::wanted(request.headers(), answer.len()) else {
+        return Ok(predicted(prediction, answer));
+    };
     let mut response: HttpResponse = predicted(prediction, encoding::compressed(encoding, answer).await?);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(encoding.as_str()));

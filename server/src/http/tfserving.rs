@@ -78,7 +78,7 @@ async fn metadata(state: Shared, request: HttpRequest) -> Answer {
 }
 
 async fn call(state: Shared, request: HttpRequest, payload: Payload) -> Answer {
-    let mut access = state.access.http(&request);
+    let mut access = state.access.http(request.head());
     let answer = answered(&state, &request, payload, &mut access).await;
     access.end(answer)
 }

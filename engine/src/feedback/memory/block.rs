@@ -23,24 +23,48 @@ impl Id {
 /// The bytes of a UUID in the form in which it is written again: hyphenated, in lower case.
 fn uuid(text: &[u8]) -> Option<[u8; 16]> {
     let text: &[u8; Hyphenated::LENGTH] = text.try_into().ok()?;
-    let digit = |digit: u8| match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
-    };
-    let (mut bytes, mut place) = ([0; 16], 0);
-    for byte in &mut bytes {
-        if matches!(place, 8 | 13 | 18 | 23) {
-            if text[place] != b'-' {
-                return None;
-            }
-            place += 1;
-        }
-        *byte = digit(text[place])? << 4 | digit(text[place + 1])?;
-        place += 2;
+    if HYPHENS.iter().any(|place| text[*place] != b'-') {
+        return None;
     }
-    Some(bytes)
+    let mut bytes = [0; 16];
+    let mut wrong = 0;
+    for (byte, place) in bytes.iter_mut().zip(PLACES) {
+        let [high, low] = [text[place], text[place + 1]].map(|digit| DIGITS[usize::from(digit)]);
+        wrong |= high | low;
+        *byte = high << 4 | low;
+    }
+    (wrong < 16).then_some(bytes)
 }
+
+const HYPHENS: [usize; 4] = [8, 13, 18, 23];
+
+/// Where each byte's first digit stands.
+const PLACES: [usize; 16] = {
+    let (mut places, mut byte) = ([0; 16], 0);
+    while byte < 16 {
+        // A hyphen stands behind the bytes 3, 5, 7 and 9.
+        let hyphens = if byte < 4 {
+            0
+        } else if byte < 10 {
+            byte / 2 - 1
+        } else {
+            4
+        };
+        places[byte] = 2 * byte + hyphens;
+        byte += 1;
+    }
+    places
+};
+
+/// The value of each digit; 255 for what is none.
+const DIGITS: [u8; 256] = {
+    let (mut digits, mut value) = ([u8::MAX; 256], 0);
+    while value < 16 {
+        digits[b"0123456789abcdef"[value] as usize] = value as u8;
+        value += 1;
+    }
+    digits
+};
 
 impl std::fmt::Display for Id {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -90,6 +114,11 @@ impl Block {
             Id::Uuid(id) => Self::One { id, tally: 0, labelled: false, score },
             Id::Text(_) => Self::only(id, 0, score, false),
         }
+    }
+
+    /// What fills a ring that was never written to.
+    pub(super) const fn vacant() -> Self {
+        Self::One { id: [0; 16], tally: 0, labelled: false, score: 0.0 }
     }
 
     fn only(id: Id, tally: u32, score: f32, labelled: bool) -> Self {
@@ -193,7 +222,21 @@ impl Block {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn reads_the_ids_that_it_writes_again(bytes in any::<[u8; 16]>(), place in 0..Hyphenated::LENGTH, other in any::<u8>()) {
+            let text = Uuid::from_bytes(bytes).to_string();
+            prop_assert_eq!(uuid(text.as_bytes()), Some(bytes));
+            let mut changed = text.clone().into_bytes();
+            changed[place] = other;
+            let expected = Uuid::try_parse_ascii(&changed).ok().filter(|uuid| uuid.to_string().as_bytes() == changed);
+            prop_assert_eq!(uuid(&changed), expected.map(Uuid::into_bytes));
+        }
+    }
 
     #[test]
     fn a_row_is_small_and_any_number_of_versions_fits() {

@@ -1,7 +1,7 @@
 //! The rows that wait for their label: rings in shards with a lock each, the oldest rows of a shard forgotten first.
 //!
 //! A prediction is kept in blocks of up to 64 rows, which are spread over the shards by id and number, so that a prediction
-//! of any size fits. Invariants: a shard's rows are at most its capacity; every index entry points at a block of the ring.
+//! of any size fits. Invariants: a shard's rows are at most its capacity; every block of a ring is in a chain of its index.
 //! Nothing is computed under a lock, and nothing is freed there that took an allocation. A prediction of one row without entities,
 //! which most are, costs neither an allocation nor a counter that all threads share.
 
@@ -54,7 +54,7 @@ pub(super) struct Remembered {
 pub(super) struct Memory {
     hasher: RandomState,
     shards: Box<[Mutex<Shard>]>,
-    shard_capacity: usize,
+    remembers: bool,
     entities: EntityIndex,
     /// Counts predictions with entities, to tell which of two came later.
     order: AtomicU64,
@@ -66,8 +66,8 @@ impl Memory {
         let shards = (capacity / SHARD_ROWS).clamp(1, SHARDS);
         Self {
             hasher: RandomState::new(),
-            shards: (0..shards).map(|_| Mutex::default()).collect(),
-            shard_capacity: capacity / shards,
+            shards: (0..shards).map(|_| Mutex::new(Shard::new(capacity / shards))).collect(),
+            remembers: capacity > 0,
             entities: EntityIndex::new(),
             order: AtomicU64::new(0),
         }
@@ -82,7 +82,7 @@ impl Memory {
         columns: Columns,
         scores: &[f32],
     ) {
-        if self.shard_capacity == 0 {
+        if !self.remembers {
             return;
         }
         let id = Id::new(id);
@@ -110,11 +110,7 @@ impl Memory {
             };
             let key = self.key(&id, number);
             let shard = self.shard_of(key);
-            let hash = |block: &Block| {
-                let (id, number) = block.name();
-                self.key(&id, number)
-            };
-            let (block, forgotten) = self.shards[shard].lock().push(key, block, tally, self.shard_capacity, hash);
+            let (block, forgotten) = self.shards[shard].lock().push(key, block, tally);
             self.unindex(shard, &forgotten);
             if let Some(entities) = named {
                 self.index(shard, block, order, tally, &entities);
