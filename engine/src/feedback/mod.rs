@@ -4,9 +4,9 @@
 //! the label cannot have been seen. The most recent rows are remembered, up to a fixed number, and the oldest forgotten,
 //! so memory is bounded whatever labels come. A row is scored once.
 //!
-//! Remembering is for the request path: the scores are copied first, then a lock is held for a push and a hash insert.
-//! About 40 bytes are kept for a prediction of one row, 8 a row for a large one, and 150 more for each row that has an
-//! entity.
+//! Remembering is for the request path: the scores are copied first, then a lock is held for a push and a word of an
+//! index. At most 40 bytes are kept for a prediction of one row, all of them taken when the first is remembered; 8 a row for a
+//! large one, and 150 more for each row that has an entity.
 
 mod entities;
 mod memory;

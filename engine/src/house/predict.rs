@@ -37,7 +37,9 @@ impl Engine {
         let mut prediction = self.serving.predict(request).await.map_err(|error| self.explained(error))?;
         let longest = self.serving.settings().request_timeout;
         let left = asked.map_or(longest, |asked| asked.min(longest)).saturating_sub(began.elapsed());
+        let began = Instant::now();
         prediction.explanation = self.explained_by(place, Arc::clone(&prediction.host), inputs, left).await?;
+        prediction.timing.explained(began.elapsed());
         self.remember(&prediction, entities);
         Ok(prediction)
     }

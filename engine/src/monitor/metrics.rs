@@ -169,7 +169,7 @@ Own {
     BATCH_ROWS: Histogram "batch_rows" ["model", "version"] "rows" "Rows of a batch, before padding.";
     PADDING_ROWS: Counter "padding_rows" ["model", "version"] "rows" "Rows added to batches to fill their bucket.";
     STAGE_DURATION: Histogram "stage_duration_seconds" ["model", "version", "stage"] "seconds"
-        "Time of an answered request in a stage: decode, cache, input, queue, batch, compute, output, encode or total; cumulative buckets of the recorded histogram.";
+        "Time of an answered request in a stage: decode, cache, input, queue, batch, compute, output, explain, encode or total; cumulative buckets of the recorded histogram.";
     STAGE_QUANTILE: Gauge "stage_duration_quantile_seconds" ["model", "version", "stage", "quantile"] "seconds"
         "Quantiles of an answered request's time in a stage since the version was loaded, to three digits.";
     DEVICE_BUSY: Counter "device_busy_seconds" ["device"] "seconds"

@@ -28,15 +28,17 @@ pub enum Stage {
     Compute,
     /// From then until the outputs were decoded, on the request's own thread.
     Output,
-    /// From the outputs until they were bytes for the client, remembering them for feedback included.
+    /// Explaining the outputs, for requests that ask for it.
+    Explain,
+    /// From the outputs, or their explanation, until they were bytes for the client, remembering them for feedback included.
     Encode,
-    /// The whole request, from its inputs to its outputs, cached or not: without decoding and encoding bytes.
+    /// The whole request, from its inputs to its outputs, cached or not: without decoding and encoding bytes, and without explaining.
     Total,
 }
 
 impl Stage {
     /// All stages, in the order of a request.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Decode,
         Self::Cache,
         Self::Input,
@@ -44,6 +46,7 @@ impl Stage {
         Self::Batch,
         Self::Compute,
         Self::Output,
+        Self::Explain,
         Self::Encode,
         Self::Total,
     ];
@@ -59,6 +62,7 @@ impl Stage {
             Self::Batch => "batch",
             Self::Compute => "compute",
             Self::Output => "output",
+            Self::Explain => "explain",
             Self::Encode => "encode",
             Self::Total => "total",
         }

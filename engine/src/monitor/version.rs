@@ -94,6 +94,11 @@ impl VersionMonitor {
         self.with_recording(|recording| recording.stage(super::Stage::Encode, duration));
     }
 
+    /// Records the [`Stage::Explain`](super::Stage::Explain) of a request that was answered before.
+    pub fn explained(&self, duration: Duration) {
+        self.with_recording(|recording| recording.stage(super::Stage::Explain, duration));
+    }
+
     /// Records a request that was not answered, and how long it took to say so.
     #[inline]
     pub fn failed(&self, reason: FailureReason, time: Duration) {

@@ -24,7 +24,8 @@ impl RequestObserver {
         let Some(monitor) = self.monitor.take() else { return result };
         match result {
             Ok(mut prediction) => {
-                let &Timing { decode, cache: cache_time, computed, total, ended, monitor: _ } = &prediction.timing;
+                let &Timing { decode, cache: cache_time, computed, total, explain: _, ended, monitor: _ } =
+                    &prediction.timing;
                 let ended = ended.unwrap_or(self.started);
                 let cache = match prediction.cache {
                     CacheStatus::Hit { age: _ } => CacheOutcome::Hit,

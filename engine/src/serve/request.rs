@@ -118,13 +118,24 @@ pub struct Timing {
     pub computed: Option<ComputeTimes>,
     /// From the inputs to the outputs.
     pub total: Duration,
-    /// When it was answered.
+    /// Explaining the outputs, if that was asked for.
+    pub explain: Option<Duration>,
+    /// When it was answered, and explained.
     pub ended: Option<Instant>,
     /// Where the rest of its time is recorded.
     pub(super) monitor: Option<Arc<VersionMonitor>>,
 }
 
 impl Timing {
+    /// Records that the outputs are explained now, which took `duration`.
+    pub(crate) fn explained(&mut self, duration: Duration) {
+        self.explain = Some(duration);
+        self.ended = Some(Instant::now());
+        if let Some(monitor) = &self.monitor {
+            monitor.explained(duration);
+        }
+    }
+
     /// Records that the outputs are bytes now; gives the time that took from the moment they were there. Call it once.
     #[expect(clippy::must_use_candidate, reason = "recording is what it is for")]
     pub fn encoded(&self) -> Duration {

@@ -239,6 +239,7 @@ impl Serving {
             },
             computed: timed,
             total,
+            explain: None,
             ended: Some(ended),
             monitor: None,
         };

@@ -168,6 +168,8 @@ struct Stages {
     compute_us: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     output_us: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    explain_us: Option<f64>,
     encode_us: f64,
 }
 
@@ -182,6 +184,7 @@ impl Stages {
             batch_us: of(|times| times.batch),
             compute_us: of(|times| times.compute),
             output_us: of(|times| times.output),
+            explain_us: timing.explain.map(micros),
             encode_us: micros(encode),
         }
     }

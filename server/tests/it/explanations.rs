@@ -63,6 +63,24 @@ fn people_and_tensorflow_ask_beside_the_rows() {
 }
 
 #[test]
+fn explaining_is_a_stage_of_its_own() {
+    let api = api(Some(20_000));
+    for explain in ["", r#""parameters":{"explain":true},"#] {
+        assert_eq!(api.post("/v2/models/sum/infer", &body(explain)).status, 200);
+    }
+    let metrics = api.get("/metrics").body;
+    let of = |stage: &str, what: &str| {
+        let name = format!(r#"emberline_stage_duration_seconds_{what}{{model="sum",version="1",stage="{stage}"}} "#);
+        let line = metrics.lines().find_map(|line| line.strip_prefix(&name)).unwrap_or_else(|| panic!("{metrics}"));
+        line.parse::<f64>().unwrap()
+    };
+    assert_eq!((of("explain", "count"), of("encode", "count"), of("total", "count")), (1.0, 2.0, 2.0));
+    // Two rows of 20 ms each, which are in no other stage.
+    assert!(of("explain", "sum") >= 0.04, "{metrics}");
+    assert!(of("encode", "sum") < 0.04 && of("total", "sum") < 0.04, "{metrics}");
+}
+
+#[test]
 fn what_cannot_be_explained_is_refused_in_a_sentence() {
     let api = api(None);
     let answer = api.post("/v2/models/sum/infer", &body(r#""parameters":{"explain":true},"#));
