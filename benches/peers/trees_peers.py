@@ -2,8 +2,8 @@
 
 Usage: python trees_peers.py FOLDER. Reads one JSON request a line from standard input and answers each with one line of JSON:
   {"model": {"name": "a", "trees": 500, "leaves": 31, "depth": -1, "features": 28, "rows": 60000}}
-      -> {"model": "a", "seconds": …}: trains it with LightGBM on a seeded function (num_leaves, max_depth; min_data_in_leaf 5
-         where depth is bounded, so that trees are full), and writes FOLDER/a.lgb.txt, FOLDER/a.rows.npy (float32, C order) and
+      -> {"model": "a", "seconds": …}: trains it with LightGBM on a seeded function (num_leaves, max_depth; where depth is bounded,
+         min_data_in_leaf 5, so that trees are full, and 32 columns a tree), and writes FOLDER/a.lgb.txt, FOLDER/a.rows.npy (float32, C order) and
          FOLDER/a.lgb.npy, the answers; where it is not, XGBoost is trained on the same function too (max_depth 6)
   {"prepare": "lleaves", "model": "a"}
       -> {"seconds": …}: what the engine makes of the model is kept beside it, so that timing it later waits for nothing
@@ -45,9 +45,11 @@ def make(name, trees, leaves, depth, features, rows):
     x, y = table(features, rows)
     text, rows_file = f"{folder}/{name}.lgb.txt", f"{folder}/{name}.rows.npy"
     if not os.path.exists(rows_file):
-        settings = dict(objective="regression", num_leaves=leaves, max_depth=depth, learning_rate=0.05, verbose=-1, num_threads=2)
+        settings = dict(seed=7, objective="regression", num_leaves=leaves, max_depth=depth, learning_rate=0.05, verbose=-1, num_threads=2)
         if depth > 0:
             settings["min_data_in_leaf"] = 5
+            # Each tree of a wide table looks at 32 of its columns, so that the largest models take minutes and not half an hour.
+            settings["feature_fraction"] = min(1.0, 32 / features)
         booster = lightgbm.train(settings, lightgbm.Dataset(x, y), trees)
         booster.save_model(text)
         np.save(f"{folder}/{name}.lgb.npy", booster.predict(x))

@@ -26,6 +26,9 @@ pub(super) fn triton(bench: &Bench<'_>) -> Result<Vec<Row>> {
     let figures = [(Figure::Rate, Some(Mark::AtLeast(5.0))), (Figure::P99, Some(Mark::AtMost(1.0 / 3.0)))];
     let mut rows = against(bench, TRITON, &["triton", "triton-p99"], &figures)?;
     for row in &mut rows {
+        if !row.note.is_empty() {
+            row.note.push(' ');
+        }
         row.note.push_str(
             "Triton's python backend is all that runs here: its figure is that of front end, batcher and one hop to \
              Python, not of a native backend.",

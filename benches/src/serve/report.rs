@@ -146,7 +146,7 @@ impl Report {
             text += "\n";
         }
         for row in notes {
-            let _ = writeln!(text, "- **{}** {}", row.what, row.note);
+            let _ = writeln!(text, "- **{}, {}, beside {}** {}", row.what, row.figure, row.against, row.note);
         }
         text
     }

@@ -131,6 +131,15 @@ impl Report {
         Ok(())
     }
 
+    /// By engine, why it is not in the cells of the grid that it is not in.
+    fn absent(&self) -> BTreeMap<&str, Vec<&str>> {
+        let mut absent = BTreeMap::<&str, Vec<&str>>::new();
+        for (engine, reason) in self.grid.iter().flat_map(|cell| &cell.failed) {
+            absent.entry(engine).or_default().push(reason);
+        }
+        absent
+    }
+
     fn markdown(&self) -> Result<String> {
         let mut text = format!("# Tree models on the CPU\n\n{WHAT}.\n\n{}\n\n## {}\n\n", self.machine, self.head);
         text.push_str("| batch | threads | ours | LightGBM | XGBoost | XGBoost, its own trees | lleaves | ONNX Runtime | against the fastest | must reach |\n");
@@ -176,6 +185,10 @@ impl Report {
         if !self.grid.is_empty() {
             let won = self.grid.iter().filter(|cell| cell.ratio.median > 1.0).count();
             writeln!(text, "\n## The grid\n\nFaster than every peer in {won} of {} cells.\n", self.grid.len())?;
+            for (engine, cells) in self.absent() {
+                writeln!(text, "- {engine} is not in {} of them: {}", cells.len(), cells[0])?;
+            }
+            text.push('\n');
             text.push_str(
                 "| trees × depth × features | batch | ours | fastest peer | ratio |\n| --- | --- | --- | --- | --- |\n",
             );
