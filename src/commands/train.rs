@@ -51,7 +51,7 @@ pub(crate) struct Arguments {
     /// Net: mlp, resnet, mlp-plr, mlp-ple, tabm or ft-transformer
     #[arg(long, default_value = "mlp", value_name = "NET")]
     model: NetName,
-    /// Loss: auto, squared, classic, quantile:TAU, huber:DELTA, poisson, hinge, logistic or softmax; chosen by the task by auto
+    /// Loss: auto, squared, classic, quantile:TAU, quantile:TAU,TAU,… (one net for several), huber:DELTA, poisson, hinge, logistic or softmax; chosen by the task by auto
     #[arg(long, default_value = "auto", value_parser = parse_loss)]
     loss: LossChoice,
     /// Device to train on: auto, cpu, gpu, gpu:N, vulkan:N or cuda:N
@@ -118,9 +118,9 @@ enum EncodingChoice {
 
 /// A loss, or none to choose it by the task.
 #[derive(Clone, Copy)]
-struct LossChoice(Option<LossKind>);
+pub(super) struct LossChoice(pub(super) Option<LossKind>);
 
-fn parse_loss(text: &str) -> Result<LossChoice, String> {
+pub(super) fn parse_loss(text: &str) -> Result<LossChoice, String> {
     if text == "auto" {
         return Ok(LossChoice(None));
     }

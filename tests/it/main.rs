@@ -8,6 +8,7 @@ mod harness;
 mod imports;
 mod kills;
 mod nets;
+mod quantiles;
 mod serving;
 mod settings;
 mod tables;

@@ -8,6 +8,8 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::Levels;
+
 /// Probabilities are kept at least this far from 0 and 1 before their logarithm is taken, as scikit-learn's `log_loss`
 /// does for f32 input, so that one confident mistake does not make a mean infinite.
 pub const SMALLEST_PROBABILITY: f64 = 1.192_092_9e-7;
@@ -25,6 +27,9 @@ pub enum LossKind {
     Classic,
     /// The pinball loss for the quantile `tau` in (0, 1).
     Quantile(f64),
+    /// The mean of the pinball losses of several quantiles, each predicted by a score of its own: [`Levels::loss`]. The scalar form is
+    /// that of one score for all.
+    Quantiles(Levels),
     /// e²/2 of the error e = p − y as long as |e| is at most this, and the tangent there beyond (Huber, 1964).
     Huber(f64),
     /// Twice the logarithm of the likelihood that a Poisson distribution of rate e^p loses on the count y, beside one of rate y.
@@ -83,6 +88,7 @@ impl LossKind {
                 let error = y - p;
                 if error > 0.0 { tau * error } else { (tau - 1.0) * error }
             }
+            Self::Quantiles(levels) => levels.mean(|tau| Self::Quantile(tau).value(p, y, range)),
             Self::Huber(delta) => {
                 let error = (p - y).abs();
                 if error <= delta { error * error / 2.0 } else { delta * (error - delta / 2.0) }
@@ -120,6 +126,7 @@ impl LossKind {
                     0.0
                 }
             }
+            Self::Quantiles(levels) => levels.mean(|tau| Self::Quantile(tau).gradient(p, y, range)),
             Self::Huber(delta) => (p - y).clamp(-delta, delta),
             Self::Poisson => p.exp() - y,
             Self::Hinge => {
@@ -146,7 +153,7 @@ impl LossKind {
         match self {
             Self::Squared => "squared",
             Self::Classic => "classic",
-            Self::Quantile(_) => "quantile",
+            Self::Quantile(_) | Self::Quantiles(_) => "quantile",
             Self::Huber(_) => "huber",
             Self::Poisson => "poisson",
             Self::Hinge => "hinge",
@@ -160,6 +167,10 @@ impl fmt::Display for LossKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Quantile(tau) => write!(f, "quantile:{tau}"),
+            Self::Quantiles(levels) => {
+                let levels: Vec<String> = levels.as_slice().iter().map(f64::to_string).collect();
+                write!(f, "quantile:{}", levels.join(","))
+            }
             Self::Huber(delta) => write!(f, "huber:{delta}"),
             Self::Squared | Self::Classic | Self::Poisson | Self::Hinge | Self::Logistic | Self::Softmax => {
                 f.write_str(self.name())
@@ -177,8 +188,9 @@ impl From<LossKind> for String {
 /// The text names no loss.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "expected squared, classic, quantile, quantile:TAU with 0 < TAU < 1, huber, huber:DELTA with DELTA > 0, poisson, hinge, logistic or \
-     softmax as loss, got '{0}'"
+    "expected squared, classic, quantile, quantile:TAU with 0 < TAU < 1, quantile:TAU,TAU,… with up to {most} of them in rising order, \
+     huber, huber:DELTA with DELTA > 0, poisson, hinge, logistic or softmax as loss, got '{0}'",
+    most = Levels::MOST
 )]
 pub struct ParseLossError(pub String);
 
@@ -198,8 +210,12 @@ impl FromStr for LossKind {
             _ => {
                 let number = |name: &str| text.strip_prefix(name).and_then(|number| number.parse::<f64>().ok());
                 let quantile = number("quantile:").filter(|tau| *tau > 0.0 && *tau < 1.0).map(Self::Quantile);
+                let quantiles = || {
+                    let levels = text.strip_prefix("quantile:")?.split(',').map(|level| level.trim().parse().ok());
+                    Levels::new(&levels.collect::<Option<Vec<f64>>>()?).map(Self::Quantiles)
+                };
                 let huber = || number("huber:").filter(|delta| *delta > 0.0 && delta.is_finite()).map(Self::Huber);
-                quantile.or_else(huber).ok_or_else(|| ParseLossError(text.to_owned()))
+                quantile.or_else(quantiles).or_else(huber).ok_or_else(|| ParseLossError(text.to_owned()))
             }
         }
     }
@@ -247,6 +263,7 @@ mod tests {
             LossKind::Squared,
             LossKind::Classic,
             LossKind::Quantile(0.1),
+            LossKind::Quantiles(Levels::new(&[0.05, 0.5, 0.95]).unwrap()),
             LossKind::Huber(1.5),
             LossKind::Poisson,
             LossKind::Hinge,
@@ -255,7 +272,19 @@ mod tests {
         ] {
             assert_eq!(loss.to_string().parse(), Ok(loss));
         }
-        for text in ["", "huber:0", "huber:inf", "quantile:", "quantile:0", "quantile:1", "quantile:nan"] {
+        for text in [
+            "",
+            "huber:0",
+            "huber:inf",
+            "quantile:",
+            "quantile:0",
+            "quantile:1",
+            "quantile:nan",
+            "quantile:0.1,",
+            "quantile:0.9,0.1",
+            "quantile:0.5,0.5",
+            "quantile:0.1,x",
+        ] {
             assert_eq!(text.parse::<LossKind>(), Err(ParseLossError(text.to_owned())));
         }
     }
@@ -270,6 +299,7 @@ mod tests {
                 (LossKind::Squared, label),
                 (LossKind::Classic, label),
                 (LossKind::Quantile(0.3), label),
+                (LossKind::Quantiles(Levels::new(&[0.3, 0.6]).unwrap()), label),
                 (LossKind::Huber(0.7), label),
                 (LossKind::Hinge, sign),
                 (LossKind::Logistic, sign),

@@ -1,9 +1,9 @@
 //! How one row is scored, by task: reading the label, and the losses of `contract::LossKind` on the remembered scores.
 //!
-//! Scores are kept as the model gave them: the predicted number, or class probabilities. Margins are made here: the
+//! Scores are kept as the model gave them: the predicted number or quantiles, or class probabilities. Margins are made here: the
 //! log-odds of class 1 (binary), and the true class's log-probability over that of the best other (multiclass).
 
-use contract::{LabelRange, LossKind, SMALLEST_PROBABILITY, Task, TaskSpec, Tensor, Value};
+use contract::{LabelRange, Levels, LossKind, SMALLEST_PROBABILITY, Task, TaskSpec, Tensor, Value};
 
 use crate::{Error, Result};
 
@@ -36,6 +36,8 @@ pub(super) struct Columns {
 pub(super) enum Scorer {
     /// The predicted number is kept.
     Regression { tau: f64 },
+    /// The predicted quantiles are kept.
+    Quantiles { levels: Levels },
     /// The probability of class 1 is kept.
     Binary { classes: Vec<String> },
     /// The probabilities of all classes are kept.
@@ -47,10 +49,17 @@ impl Scorer {
     pub(super) fn new(task: &TaskSpec) -> Result<Self, String> {
         let classes = &task.classes;
         match task.task {
-            Task::Regression => {
-                let tau = if let LossKind::Quantile(tau) = task.loss { tau } else { 0.5 };
-                Ok(Self::Regression { tau })
-            }
+            Task::Regression => Ok(match task.loss {
+                LossKind::Quantiles(levels) => Self::Quantiles { levels },
+                LossKind::Quantile(tau) => Self::Regression { tau },
+                LossKind::Squared
+                | LossKind::Classic
+                | LossKind::Huber(_)
+                | LossKind::Poisson
+                | LossKind::Hinge
+                | LossKind::Logistic
+                | LossKind::Softmax => Self::Regression { tau: 0.5 },
+            }),
             Task::Binary if classes.len() == 2 => Ok(Self::Binary { classes: classes.clone() }),
             Task::Multiclass if classes.len() >= 2 => Ok(Self::Multiclass { classes: classes.clone() }),
             Task::Binary => Err(format!("a binary task has two classes, got {}", classes.len())),
@@ -63,6 +72,7 @@ impl Scorer {
         let values = score.values::<f32>().ok_or_else(|| format!("is {}, expected FP32", score.datatype()))?;
         let expected = match self {
             Self::Regression { tau: _ } => 1,
+            Self::Quantiles { levels } => levels.count(),
             Self::Binary { classes } | Self::Multiclass { classes } => classes.len(),
         };
         match *score.shape() {
@@ -70,7 +80,7 @@ impl Scorer {
                 let (first, kept) = match self {
                     Self::Regression { tau: _ } => (0, 1),
                     Self::Binary { classes: _ } => (1, 1),
-                    Self::Multiclass { classes: _ } => (0, total),
+                    Self::Multiclass { classes: _ } | Self::Quantiles { levels: _ } => (0, total),
                 };
                 Ok((Columns { total, first, kept }, values))
             }
@@ -81,7 +91,7 @@ impl Scorer {
     /// Reads a label: a finite number for regression, else a class by its text form.
     pub(super) fn parse(&self, label: &Value) -> Result<Label> {
         match self {
-            Self::Regression { tau: _ } => match label {
+            Self::Regression { tau: _ } | Self::Quantiles { levels: _ } => match label {
                 Value::Int(_) | Value::Float(_) => {
                     label.as_f64().filter(|number| number.is_finite()).map(Label::Number)
                 }
@@ -101,6 +111,7 @@ impl Scorer {
     pub(super) const fn losses(&self) -> &'static [&'static str] {
         match self {
             Self::Regression { tau: _ } => &["squared", "classic", "quantile"],
+            Self::Quantiles { levels: _ } => &["quantile"],
             Self::Binary { classes: _ } => &["logistic", "hinge"],
             Self::Multiclass { classes: _ } => &["softmax", "hinge"],
         }
@@ -110,6 +121,7 @@ impl Scorer {
     pub(super) fn quality(&self, means: &Measured) -> Vec<(&'static str, f64)> {
         match self {
             Self::Regression { tau: _ } => vec![("rmse", means[1].sqrt()), ("mae", means[3])],
+            Self::Quantiles { levels: _ } => vec![("coverage", means[1]), ("width", means[2])],
             Self::Binary { classes: _ } | Self::Multiclass { classes: _ } => vec![("accuracy", means[2])],
         }
     }
@@ -121,6 +133,15 @@ impl Scorer {
                 let p = scores.first().copied().map_or(f64::NAN, f64::from);
                 let loss = |kind: LossKind| kind.value(p, y, range);
                 [loss(LossKind::Squared), loss(LossKind::Classic), loss(LossKind::Quantile(*tau)), (p - y).abs()]
+            }
+            (Self::Quantiles { levels }, Label::Number(y)) => {
+                let mut predictions = [0.0; Levels::MOST];
+                predictions.iter_mut().zip(scores).for_each(|(prediction, score)| *prediction = f64::from(*score));
+                let predictions = &predictions[..scores.len().min(Levels::MOST)];
+                let (low, high) = (predictions.first(), predictions.last());
+                let (low, high) = low.zip(high).map_or((f64::NAN, f64::NAN), |(low, high)| (*low, *high));
+                let covered = f64::from(u8::from(low <= y && y <= high));
+                [levels.loss(predictions, y), covered, high - low, 0.0]
             }
             (Self::Binary { classes: _ }, Label::Class(class)) => {
                 let p = scores.first().copied().map_or(f64::NAN, f64::from);
@@ -144,7 +165,7 @@ impl Scorer {
                 [softmax, hinge, f64::from(u8::from(correct)), 0.0]
             }
             // `parse` gives each task its own kind of label.
-            (Self::Regression { tau: _ }, Label::Class(_))
+            (Self::Regression { tau: _ } | Self::Quantiles { levels: _ }, Label::Class(_))
             | (Self::Binary { classes: _ } | Self::Multiclass { classes: _ }, Label::Number(_)) => [f64::NAN; MEASURES],
         }
     }
@@ -195,6 +216,24 @@ mod tests {
         assert_eq!(scorer.quality(&[0.0, 9.0, 0.0, 2.5]), [("rmse", 3.0), ("mae", 2.5)]);
         let plain = Scorer::new(&task(Task::Regression, &[], LossKind::Squared)).unwrap();
         assert_eq!(plain, Scorer::Regression { tau: 0.5 });
+    }
+
+    #[test]
+    fn quantiles_by_hand() {
+        let levels = Levels::new(&[0.1, 0.5, 0.9]).unwrap();
+        let scorer = Scorer::new(&task(Task::Regression, &[], LossKind::Quantiles(levels))).unwrap();
+        let score = Tensor::from_values("y", vec![1, 3], &[1.0_f32, 2.0, 4.0]).unwrap();
+        let (columns, values) = scorer.columns(&score).unwrap();
+        assert_eq!(columns, Columns { total: 3, first: 0, kept: 3 });
+        // 0.1 · 2, 0.5 · 1 and 0.1 · 1, over three; between 1 and 4.
+        let inside = scorer.measure(values, Label::Number(3.0), LabelRange::ALL);
+        close(inside, [0.8 / 3.0, 1.0, 3.0, 0.0]);
+        close(scorer.measure(values, Label::Number(5.0), LabelRange::ALL), [(0.4 + 1.5 + 0.9) / 3.0, 0.0, 3.0, 0.0]);
+        assert_eq!(scorer.losses(), ["quantile"]);
+        assert_eq!(scorer.quality(&[0.5, 0.75, 3.0, 0.0]), [("coverage", 0.75), ("width", 3.0)]);
+        let one = Tensor::from_values("y", vec![1, 1], &[1.0_f32]).unwrap();
+        assert_eq!(scorer.columns(&one).unwrap_err(), "has shape [1, 1], expected at least one row of 3");
+        assert!(scorer.parse(&Value::Text("x".to_owned())).is_err());
     }
 
     #[test]

@@ -38,10 +38,11 @@ pub struct VersionFeedback {
     pub window_labels: u64,
     /// The loss the version was trained with; the level of the quantile loss is its own, else 0.5.
     pub trained_loss: String,
-    /// Online losses by name: squared, classic and quantile; logistic and hinge; or softmax and hinge. Empty without
-    /// labels.
+    /// Online losses by name: squared, classic and quantile; quantile alone for several levels; logistic and hinge; or softmax and
+    /// hinge. Empty without labels.
     pub losses: BTreeMap<String, Summary>,
-    /// `rmse` and `mae`, or `accuracy`. Empty without labels.
+    /// `rmse` and `mae`; `coverage`, the part of the labels between the lowest and the highest quantile, and `width`, how far these are
+    /// apart; or `accuracy`. Empty without labels.
     pub quality: BTreeMap<String, Summary>,
 }
 

@@ -199,7 +199,7 @@ Own {
     FEEDBACK_LOSS: Gauge "feedback_loss" ["model", "version", "loss", "over"] "the loss's"
         "Mean online loss of the labels so far, over all of them or over the sliding window.";
     FEEDBACK_QUALITY: Gauge "feedback_quality" ["model", "version", "measure", "over"] "the measure's"
-        "Online quality (rmse and mae, or accuracy) of the labels so far, over all of them or over the sliding window.";
+        "Online quality (rmse and mae, coverage and width of quantiles, or accuracy) of the labels so far, over all of them or over the sliding window.";
 }
 Triton {
     NV_REQUEST_SUCCESS: Counter "nv_inference_request_success" ["model", "version"] "requests"

@@ -15,8 +15,9 @@ use crate::{
     artifact::Artifact,
     batches::run_rows,
     neural::{
-        Formats, NetSettings, PREDICTION, PROBABILITIES, Split, TrainControl, TrainOptions,
-        metrics::{self, Metrics},
+        Formats, NetSettings, Split, TrainControl, TrainOptions,
+        judge::{Judged, judged, row_loss},
+        metrics::Metrics,
         train,
     },
     table::{EncoderOptions, NumericEncoding, Table, TargetEncoder, split, tensors},
@@ -46,7 +47,7 @@ pub type OnEvent = Arc<dyn Fn(&str, u64, &TrainEvent) + Send + Sync>;
 pub struct Comparison {
     /// What is predicted.
     pub task: Task,
-    /// The loss by row that models are told apart by: `squared error` or `log loss`.
+    /// The loss by row that models are told apart by: `squared error`, `pinball loss` or `log loss`.
     pub loss: &'static str,
     /// Rows trained on.
     pub training_rows: usize,
@@ -143,11 +144,7 @@ pub fn compare(options: &CompareOptions, on_event: &OnEvent) -> Result<Compariso
         compared.push(all.compared(name, &held, devices)?);
     }
     let (training_rows, validation_rows, test_rows) = (training.len(), validation.len(), unseen.len());
-    let loss = match task {
-        Task::Regression => "squared error",
-        Task::Binary | Task::Multiclass => "log loss",
-    };
-    let models = ranked(compared);
+    let (loss, models) = (row_loss(task, base.loss), ranked(compared));
     Ok(Comparison { task, loss, training_rows, validation_rows, test_rows, models })
 }
 
@@ -192,7 +189,7 @@ impl Seeds {
             teller(&told, seed, event);
         });
         let trained = train(run, &TrainControl { on_event, ..TrainControl::default() })?;
-        let (model, Metrics { values, notes: _ }, losses) = quality(&trained.directory, held)?;
+        let (model, Judged { metrics: Metrics { values, notes: _ }, losses }) = quality(&trained.directory, held)?;
         self.losses.resize(losses.len(), 0.0);
         self.losses.iter_mut().zip(losses).for_each(|(sum, loss)| *sum += loss);
         self.parameters = *parameters.lock();
@@ -234,41 +231,24 @@ impl Seeds {
 }
 
 /// The saved model in `directory`, its metrics on the held rows, and its loss on each of them.
-fn quality(directory: &Path, held: &Held<'_>) -> Result<(Arc<dyn Model>, Metrics, Vec<f64>)> {
+fn quality(directory: &Path, held: &Held<'_>) -> Result<(Arc<dyn Model>, Judged)> {
     let Held { table, rows, target, device } = held;
     let formats = Formats::for_devices(std::slice::from_ref(*device));
     let model = formats.open(directory)?;
-    let encoder = Artifact::open(directory)?.manifest().target.clone();
-    let encoder =
-        encoder.ok_or_else(|| Error::Setting("expected a model with a target, got one without".to_owned()))?;
+    let (encoder, task) = (Artifact::open(directory)?.manifest().target.clone(), model.signature().task.clone());
+    let (encoder, task) = encoder
+        .zip(task)
+        .ok_or_else(|| Error::Setting("expected a model with a target, got one without".to_owned()))?;
     let labels = encoder.encode(table, target, rows)?;
     let inputs = tensors(&table.take(rows)?, &model.signature().columns)?;
     let mut encoded = RowBlock::default();
     model.encode(&inputs, &mut encoded)?;
     let mut replica = model.place(device)?;
     let scores = run_rows(model.buckets(device.kind), replica.as_mut(), &encoded)?;
-    let output = match encoder {
-        TargetEncoder::Regression { .. } => PREDICTION,
-        TargetEncoder::Classes(_) => PROBABILITIES,
-    };
-    let outputs = model.decode(&scores, &[output.to_owned()])?;
+    let outputs = model.decode(&scores, std::slice::from_ref(&task.score))?;
     let values = outputs.first().and_then(Tensor::values::<f32>).unwrap_or_default();
-    let (metrics, losses) = match &encoder {
-        TargetEncoder::Regression { mean, std } => {
-            let predictions: Vec<f64> = values.iter().map(|value| f64::from(*value)).collect();
-            let labels: Vec<f64> = labels.iter().map(|label| f64::from(*label) * std + mean).collect();
-            let losses = predictions.iter().zip(&labels).map(|(p, y)| (p - y).powi(2)).collect();
-            (metrics::regression(&predictions, &labels), losses)
-        }
-        TargetEncoder::Classes(classes) => {
-            #[expect(clippy::cast_sign_loss, reason = "class numbers are not negative")]
-            let labels: Vec<usize> = labels.iter().map(|label| *label as usize).collect();
-            let rows = values.chunks_exact(classes.len()).zip(&labels);
-            let losses = rows.map(|(row, label)| metrics::log_loss(row, *label)).collect();
-            (metrics::classification(values, classes.len(), &labels), losses)
-        }
-    };
-    Ok((model, metrics, losses))
+    let judged = judged(&task, &encoder, values, &labels);
+    Ok((model, judged))
 }
 
 fn directory_bytes(directory: &Path) -> Result<u64> {

@@ -3,6 +3,7 @@
 //! | task | scores a row | outputs |
 //! | --- | --- | --- |
 //! | regression | the standardised target, or with the Poisson loss the logarithm of a rate | `prediction` FP32 `[-1, 1]` |
+//! | regression by quantiles | a quantile of the standardised target for each level | `prediction` FP32 `[-1, levels]`, rising |
 //! | binary | the margin (log-odds of class 1) | `label` BYTES `[-1, 1]`, `probabilities` FP32 `[-1, 2]` |
 //! | multiclass | one per class | `label` BYTES `[-1, 1]`, `probabilities` FP32 `[-1, K]` |
 //! | none (an import) | as they are | one FP32 `[-1, k]` of a chosen name |
@@ -26,11 +27,14 @@ pub const PROBABILITIES: &str = "probabilities";
 /// Rates are kept within e to this power and its inverse, as Vowpal Wabbit keeps them.
 const LARGEST_LOG_RATE: f64 = 50.0;
 
-/// How scores become outputs.
+/// How scores become outputs. Quantiles that were learned one by one may cross; each row's are put in order, which brings none of
+/// them further from the truth (Chernozhukov, Fernández-Val and Galichon, "Quantile and probability curves without crossing", 2010).
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Head {
     /// One score, the target standardised.
     Number { mean: f64, std: f64 },
+    /// A score for each of several quantiles, the target standardised.
+    Quantiles { mean: f64, std: f64, levels: usize },
     /// One score, the logarithm of a rate.
     Rate,
     /// One score, the margin of the second of two classes.
@@ -46,7 +50,10 @@ impl Head {
     pub(crate) fn new(target: &TargetEncoder, loss: LossKind) -> Self {
         match target {
             TargetEncoder::Regression { .. } if loss == LossKind::Poisson => Self::Rate,
-            TargetEncoder::Regression { mean, std } => Self::Number { mean: *mean, std: *std },
+            TargetEncoder::Regression { mean, std } => match loss {
+                LossKind::Quantiles(levels) => Self::Quantiles { mean: *mean, std: *std, levels: levels.count() },
+                _ => Self::Number { mean: *mean, std: *std },
+            },
             TargetEncoder::Classes(classes) => match classes.as_slice() {
                 [first, second] => Self::Margin { classes: [first.clone(), second.clone()] },
                 _ => Self::Softmax { classes: classes.clone() },
@@ -59,14 +66,16 @@ impl Head {
         match self {
             Self::Number { mean: _, std: _ } | Self::Rate | Self::Margin { classes: _ } => 1,
             Self::Softmax { classes } => classes.len(),
-            Self::Scores { width } => *width,
+            Self::Quantiles { mean: _, std: _, levels: width } | Self::Scores { width } => *width,
         }
     }
 
     /// What the scores of an ensemble's members are averaged as.
     pub(crate) const fn average(&self) -> Average {
         match self {
-            Self::Number { mean: _, std: _ } | Self::Scores { width: _ } => Average::Scores,
+            Self::Number { mean: _, std: _ }
+            | Self::Quantiles { mean: _, std: _, levels: _ }
+            | Self::Scores { width: _ } => Average::Scores,
             Self::Rate => Average::Rates,
             Self::Margin { classes: _ } => Average::Margins,
             Self::Softmax { classes: _ } => Average::Classes,
@@ -76,7 +85,9 @@ impl Head {
     /// What is predicted; none for plain scores.
     pub(crate) fn task(&self) -> Option<Task> {
         match self {
-            Self::Number { mean: _, std: _ } | Self::Rate => Some(Task::Regression),
+            Self::Number { mean: _, std: _ } | Self::Quantiles { mean: _, std: _, levels: _ } | Self::Rate => {
+                Some(Task::Regression)
+            }
             Self::Margin { classes: _ } => Some(Task::Binary),
             Self::Softmax { classes: _ } => Some(Task::Multiclass),
             Self::Scores { width: _ } => None,
@@ -86,7 +97,9 @@ impl Head {
     /// How feedback reads the outputs, for a net trained with `loss`; none for plain scores.
     pub(crate) fn task_spec(&self, loss: LossKind) -> Option<TaskSpec> {
         let (classes, score) = match self {
-            Self::Number { mean: _, std: _ } | Self::Rate => (Vec::new(), PREDICTION),
+            Self::Number { mean: _, std: _ } | Self::Quantiles { mean: _, std: _, levels: _ } | Self::Rate => {
+                (Vec::new(), PREDICTION)
+            }
             Self::Margin { classes } => (classes.to_vec(), PROBABILITIES),
             Self::Softmax { classes } => (classes.clone(), PROBABILITIES),
             Self::Scores { width: _ } => return None,
@@ -99,6 +112,9 @@ impl Head {
         let classes = match self {
             Self::Number { mean: _, std: _ } | Self::Rate => {
                 return vec![TensorSpec::rows(PREDICTION, DataType::Fp32, 1)];
+            }
+            Self::Quantiles { mean: _, std: _, levels } => {
+                return vec![TensorSpec::rows(PREDICTION, DataType::Fp32, *levels)];
             }
             Self::Scores { width } => return vec![TensorSpec::rows(scores, DataType::Fp32, *width)],
             Self::Margin { classes: _ } => 2,
@@ -134,6 +150,12 @@ impl Head {
                 let values: Vec<f32> = scores.iter().map(|score| (f64::from(*score) * std + mean) as f32).collect();
                 Tensor::from_values(name, vec![values.len(), 1], &values)
             }
+            Self::Quantiles { mean, std, levels } => {
+                let mut values: Vec<f32> = scores.iter().map(|score| (f64::from(*score) * std + mean) as f32).collect();
+                let levels = (*levels).max(1);
+                values.chunks_exact_mut(levels).for_each(|row| row.sort_unstable_by(f32::total_cmp));
+                Tensor::from_values(name, vec![values.len() / levels, levels], &values)
+            }
             Self::Rate => {
                 let rate = |score: &f32| f64::from(*score).clamp(-LARGEST_LOG_RATE, LARGEST_LOG_RATE).exp() as f32;
                 let values: Vec<f32> = scores.iter().map(rate).collect();
@@ -152,7 +174,10 @@ impl Head {
     /// one as far as f32 can say.
     fn probabilities(&self, scores: &[f32]) -> Vec<f32> {
         match self {
-            Self::Number { mean: _, std: _ } | Self::Rate | Self::Scores { width: _ } => Vec::new(),
+            Self::Number { mean: _, std: _ }
+            | Self::Quantiles { mean: _, std: _, levels: _ }
+            | Self::Rate
+            | Self::Scores { width: _ } => Vec::new(),
             Self::Margin { classes: _ } => scores
                 .iter()
                 .flat_map(|margin| {
@@ -186,6 +211,8 @@ fn class_output(name: &str, classes: &[String], probabilities: &[f32]) -> Result
 
 #[cfg(test)]
 mod tests {
+    use contract::Levels;
+
     use super::*;
 
     fn signature(head: &Head) -> Signature {
@@ -204,6 +231,16 @@ mod tests {
         let outputs = decode(&head, &[0.0, -1.5], &[]).unwrap();
         assert_eq!((outputs[0].name(), outputs[0].shape()), ("prediction", [2, 1].as_slice()));
         assert_eq!(outputs[0].values::<f32>(), Some([10.0, 7.0].as_slice()));
+    }
+
+    #[test]
+    fn quantiles_are_in_order() {
+        let loss = LossKind::Quantiles(Levels::new(&[0.1, 0.5, 0.9]).unwrap());
+        let head = Head::new(&TargetEncoder::Regression { mean: 10.0, std: 2.0 }, loss);
+        assert_eq!((head.scores(), head.average()), (3, Average::Scores));
+        let outputs = decode(&head, &[-1.0, 0.0, 1.0, 0.5, -2.0, 0.25], &[]).unwrap();
+        assert_eq!((outputs[0].name(), outputs[0].shape()), ("prediction", [2, 3].as_slice()));
+        assert_eq!(outputs[0].values::<f32>(), Some([8.0, 10.0, 12.0, 6.0, 10.5, 11.0].as_slice()));
     }
 
     #[test]

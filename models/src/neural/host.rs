@@ -108,30 +108,29 @@ impl Average {
         let outputs = answers.len();
         let members = (scores.len() / outputs) as f64;
         let each = |output: usize| scores.iter().skip(output).step_by(outputs).map(|score| f64::from(*score));
-        // The logarithm of the sum of what the logarithms stand for.
-        let summed = |logs: &mut dyn Iterator<Item = f64>| {
-            let logs: Vec<f64> = logs.collect();
-            let greatest = logs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            logs.iter().map(|log| (log - greatest).exp()).sum::<f64>().ln() + greatest
-        };
         let log_sigmoid = |margin: f64| margin.min(0.0) - (-margin.abs()).exp().ln_1p();
         for (output, answer) in answers.iter_mut().enumerate() {
             let value = match self {
                 Self::Scores => each(output).sum::<f64>() / members,
-                Self::Rates => summed(&mut each(output)) - members.ln(),
+                Self::Rates => log_sum(each(output)) - members.ln(),
                 Self::Margins => {
-                    summed(&mut each(output).map(log_sigmoid))
-                        - summed(&mut each(output).map(|margin| log_sigmoid(-margin)))
+                    log_sum(each(output).map(log_sigmoid)) - log_sum(each(output).map(|margin| log_sigmoid(-margin)))
                 }
                 Self::Classes => {
                     let totals =
-                        scores.chunks_exact(outputs).map(|row| summed(&mut row.iter().map(|score| f64::from(*score))));
-                    summed(&mut each(output).zip(totals).map(|(score, total)| score - total)) - members.ln()
+                        scores.chunks_exact(outputs).map(|row| log_sum(row.iter().map(|score| f64::from(*score))));
+                    log_sum(each(output).zip(totals).map(|(score, total)| score - total)) - members.ln()
                 }
             };
             *answer = value as f32;
         }
     }
+}
+
+/// The logarithm of the sum of what the logarithms stand for.
+fn log_sum(logs: impl Iterator<Item = f64> + Clone) -> f64 {
+    let greatest = logs.clone().fold(f64::NEG_INFINITY, f64::max);
+    logs.map(|log| (log - greatest).exp()).sum::<f64>().ln() + greatest
 }
 
 /// Parameters taken from a flat vector in the order of the layout (see [`NetShape::layout`]).

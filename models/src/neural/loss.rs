@@ -6,6 +6,7 @@ use burn::tensor::{
 };
 use contract::{LabelRange, LossKind, Task};
 
+use super::nets::matrix;
 use crate::{Error, Result};
 
 /// What a training run minimises, and how its targets are written.
@@ -34,7 +35,12 @@ impl Objective {
         let (fits, expected) = match (task, loss) {
             (
                 Task::Regression,
-                LossKind::Squared | LossKind::Classic | LossKind::Quantile(_) | LossKind::Huber(_) | LossKind::Poisson,
+                LossKind::Squared
+                | LossKind::Classic
+                | LossKind::Quantile(_)
+                | LossKind::Quantiles(_)
+                | LossKind::Huber(_)
+                | LossKind::Poisson,
             )
             | (Task::Binary, LossKind::Hinge | LossKind::Logistic)
             | (Task::Multiclass, LossKind::Softmax) => (true, ""),
@@ -46,6 +52,7 @@ impl Objective {
                 LossKind::Squared
                 | LossKind::Classic
                 | LossKind::Quantile(_)
+                | LossKind::Quantiles(_)
                 | LossKind::Huber(_)
                 | LossKind::Poisson
                 | LossKind::Softmax,
@@ -55,6 +62,7 @@ impl Objective {
                 LossKind::Squared
                 | LossKind::Classic
                 | LossKind::Quantile(_)
+                | LossKind::Quantiles(_)
                 | LossKind::Huber(_)
                 | LossKind::Poisson
                 | LossKind::Hinge
@@ -80,6 +88,7 @@ impl Objective {
             LossKind::Squared
             | LossKind::Classic
             | LossKind::Quantile(_)
+            | LossKind::Quantiles(_)
             | LossKind::Huber(_)
             | LossKind::Poisson
             | LossKind::Softmax => encoded,
@@ -106,6 +115,7 @@ impl Objective {
             LossKind::Squared
             | LossKind::Classic
             | LossKind::Quantile(_)
+            | LossKind::Quantiles(_)
             | LossKind::Huber(_)
             | LossKind::Poisson
             | LossKind::Hinge => self.per_row(scores, targets),
@@ -126,6 +136,16 @@ impl Objective {
             LossKind::Quantile(tau) => {
                 let error = targets - scores;
                 relu(error.clone()).mul_scalar(tau) + relu(error.neg()).mul_scalar(1.0 - tau)
+            }
+            LossKind::Quantiles(levels) => {
+                let taus = |of: fn(f64) -> f64| {
+                    let taus: Vec<f32> = levels.as_slice().iter().map(|tau| of(*tau) as f32).collect();
+                    matrix(taus, levels.count(), &scores.device())
+                };
+                let [rows, _] = scores.dims();
+                let error = targets.expand([rows, levels.count()]) - scores.clone();
+                let (above, below) = (taus(|tau| tau), taus(|tau| 1.0 - tau));
+                (relu(error.clone()) * above + relu(error.neg()) * below).mean_dim(1)
             }
             LossKind::Huber(delta) => {
                 // Half the square of the error inside, and the slope times what lies beyond.
@@ -152,9 +172,9 @@ impl Objective {
 #[cfg(test)]
 mod tests {
     use burn::tensor::Device;
+    use contract::Levels;
 
     use super::*;
-    use crate::neural::nets::matrix;
 
     const RANGE: LabelRange = LabelRange { min: -1.5, max: 1.25 };
 
@@ -206,6 +226,23 @@ mod tests {
                         &format!("slope of {loss} at p={p}, y={y}"),
                     );
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn quantiles_are_the_scalar_forms_of_their_levels() {
+        let levels = Levels::new(&[0.1, 0.5, 0.8]).unwrap();
+        // Below the label, above it, at it, and crossed.
+        let scores = [-1.0_f32, 0.0, 1.5, 0.4, 0.4, 0.4, 2.0, 0.1, -3.0];
+        let labels = [0.4_f32; 3];
+        let (losses, gradients) = by_autodiff(LossKind::Quantiles(levels), &scores, &labels);
+        for (row, (scores, label)) in scores.chunks(3).zip(labels).enumerate() {
+            let scores: Vec<f64> = scores.iter().map(|score| f64::from(*score)).collect();
+            assert_close(losses[row], levels.loss(&scores, f64::from(label)), "quantiles");
+            for (place, (tau, score)) in levels.as_slice().iter().zip(&scores).enumerate() {
+                let slope = LossKind::Quantile(*tau).gradient(*score, f64::from(label), RANGE) / 3.0;
+                assert_close(gradients[row * 3 + place], slope, &format!("slope at level {tau} of {score}"));
             }
         }
     }

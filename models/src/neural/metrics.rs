@@ -1,21 +1,21 @@
-//! Quality of predictions on the held-out rows, in plain Rust and f64: RMSE, MAE and R² for numbers; accuracy, log loss and
-//! ROC AUC for classes. A figure that the rows cannot give is left out with a sentence that says why, never NaN.
+//! Quality of predictions on the held-out rows, in plain Rust and f64: RMSE, MAE and R² for numbers; pinball loss, coverage and
+//! width for quantiles; accuracy, log loss and ROC AUC for classes. A figure that the rows cannot give is left out with a sentence that says why, never NaN.
 
 use std::{cmp::Ordering, collections::BTreeMap};
 
-use contract::{LabelRange, LossKind};
+use contract::{LabelRange, Levels, LossKind};
 
 /// Figures by name, and why some are missing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Metrics {
-    /// `rmse`, `mae`, `r2`; or `accuracy`, `log_loss`, `roc_auc`.
+    /// `rmse`, `mae`, `r2`; `pinball_loss`, `coverage`, `width`; or `accuracy`, `log_loss`, `roc_auc`.
     pub values: BTreeMap<String, f64>,
     /// One sentence for each figure that is missing.
     pub notes: Vec<String>,
 }
 
 impl Metrics {
-    fn set(&mut self, name: &str, value: f64) {
+    pub(crate) fn set(&mut self, name: &str, value: f64) {
         if value.is_finite() {
             self.values.insert(name.to_owned(), value);
         } else {
@@ -45,6 +45,25 @@ pub fn regression(predictions: &[f64], labels: &[f64]) -> Metrics {
     } else {
         metrics.notes.push("r2 is left out: the held-out rows all have the same label".to_owned());
     }
+    metrics
+}
+
+/// The mean pinball loss over the levels of `predictions`, row-major `[rows, levels]`, for `labels`; the part of the labels between
+/// the lowest and the highest quantile, and how far apart these are in the mean.
+#[must_use]
+pub fn quantiles(predictions: &[f64], levels: &Levels, labels: &[f64]) -> Metrics {
+    let mut metrics = Metrics::default();
+    if labels.is_empty() {
+        metrics.notes.push("pinball_loss, coverage and width are left out: no row was held out".to_owned());
+        return metrics;
+    }
+    let count = labels.len() as f64;
+    let rows = || predictions.chunks_exact(levels.count()).zip(labels.iter().copied());
+    let ends = |row: &[f64]| (row[0], row[row.len() - 1]);
+    let covered = rows().filter(|(row, y)| ends(row).0 <= *y && *y <= ends(row).1).count();
+    metrics.set("pinball_loss", rows().map(|(row, y)| levels.loss(row, y)).sum::<f64>() / count);
+    metrics.set("coverage", covered as f64 / count);
+    metrics.set("width", rows().map(|(row, _)| ends(row).1 - ends(row).0).sum::<f64>() / count);
     metrics
 }
 
@@ -141,6 +160,16 @@ mod tests {
         assert!((metrics.values["mae"] - 4.0 / 3.0).abs() < 1e-12);
         assert!((metrics.values["r2"] - (1.0 - 10.0 / 2.0)).abs() < 1e-12);
         assert!(metrics.notes.is_empty());
+    }
+
+    #[test]
+    fn quantiles_by_hand() {
+        let levels = Levels::new(&[0.25, 0.75]).unwrap();
+        let metrics = quantiles(&[1.0, 3.0, 0.0, 2.0], &levels, &[2.0, 3.0]);
+        // 0.25 · 1 and 0.25 · 1; 0.25 · 3 and 0.75 · 1.
+        assert_eq!(metrics.values["pinball_loss"], f64::midpoint(0.25, 0.75));
+        assert_eq!((metrics.values["coverage"], metrics.values["width"]), (0.5, 2.0));
+        assert_eq!(quantiles(&[], &levels, &[]).notes.len(), 1);
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod format;
 mod head;
 mod host;
 mod import;
+pub(crate) mod judge;
 mod loss;
 pub mod metrics;
 mod mlp;

@@ -130,7 +130,7 @@ fn objective(asked: LossKind, target: &TargetEncoder, labels: &[f32]) -> Objecti
             let range = labels.iter().fold(LabelRange::EMPTY, |range, label| range.including(f64::from(*label)));
             let (loss, scale) = match asked {
                 LossKind::Squared | LossKind::Classic => (asked, std * std),
-                LossKind::Quantile(_) => (asked, *std),
+                LossKind::Quantile(_) | LossKind::Quantiles(_) => (asked, *std),
                 // Where the square ends is told in the target's own units.
                 LossKind::Huber(delta) => (LossKind::Huber(delta / std), std * std),
                 LossKind::Poisson | LossKind::Hinge | LossKind::Logistic | LossKind::Softmax => (asked, 1.0),

@@ -2,12 +2,13 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
-use contract::{AlignedBuffer, Device, Golden, Model, RowBlock, Signature, Task, Tensor, VersionMetadata};
+use contract::{AlignedBuffer, Device, Golden, Model, RowBlock, Signature, Tensor, VersionMetadata};
 
 use super::{
     fit::Fitted,
-    head::{Head, PREDICTION, PROBABILITIES},
-    metrics::{self, Metrics},
+    head::{Head, PREDICTION},
+    judge::judged,
+    metrics::Metrics,
     net::{InputForm, TableNet, Weights},
     nets::NetShape,
     prepare::Prepared,
@@ -41,7 +42,7 @@ pub(crate) fn save(
         encoders,
         target,
         target_kind: _,
-        task,
+        task: _,
         objective: _,
         loss,
         training_rows: _,
@@ -63,8 +64,7 @@ pub(crate) fn save(
     net.check().map_err(|(expected, got)| Error::Setting(format!("expected {expected}, got {got}")))?;
 
     let labels = target.encode(&table, &options.target, &validation_rows)?;
-    let Metrics { values, notes: missing } =
-        quality(&net, &options.device, &validation.features, task, &target, &labels)?;
+    let Metrics { values, notes: missing } = quality(&net, &options.device, &validation.features, &target, &labels)?;
     metadata.metrics = values;
     notes.extend(missing);
 
@@ -107,34 +107,13 @@ pub(crate) fn golden(net: &TableNet, inputs: Vec<Tensor>) -> Result<Golden> {
 }
 
 /// The metrics of `net` on encoded rows with encoded `labels`.
-fn quality(
-    net: &TableNet,
-    device: &Device,
-    rows: &[f32],
-    task: Task,
-    target: &TargetEncoder,
-    labels: &[f32],
-) -> Result<Metrics> {
+fn quality(net: &TableNet, device: &Device, rows: &[f32], target: &TargetEncoder, labels: &[f32]) -> Result<Metrics> {
     let mut block = RowBlock::new(net.width() * size_of::<f32>());
     *block.data_mut() = AlignedBuffer::from_slice(rows);
     let mut replica = net.place(device)?;
     let scores = net.score(replica.as_mut(), &block)?;
-    let score = match task {
-        Task::Regression => PREDICTION,
-        Task::Binary | Task::Multiclass => PROBABILITIES,
-    };
-    let outputs = net.decode(&scores, &[score.to_owned()])?;
+    let Some(task) = &net.signature().task else { return Ok(Metrics::default()) };
+    let outputs = net.decode(&scores, std::slice::from_ref(&task.score))?;
     let values = outputs.first().and_then(Tensor::values::<f32>).unwrap_or_default();
-    Ok(match target {
-        TargetEncoder::Regression { mean, std } => {
-            let predictions: Vec<f64> = values.iter().map(|value| f64::from(*value)).collect();
-            let labels: Vec<f64> = labels.iter().map(|label| f64::from(*label) * std + mean).collect();
-            metrics::regression(&predictions, &labels)
-        }
-        TargetEncoder::Classes(classes) => {
-            #[expect(clippy::cast_sign_loss, reason = "class numbers are not negative")]
-            let labels: Vec<usize> = labels.iter().map(|label| *label as usize).collect();
-            metrics::classification(values, classes.len(), &labels)
-        }
-    })
+    Ok(judged(task, target, values, labels).metrics)
 }

@@ -6,12 +6,12 @@ use arrow::{
     array::{ArrayRef, Float32Array, LargeStringArray, RecordBatch},
     datatypes::{DataType, Field, Schema, SchemaRef},
 };
-use contract::{Axis, Signature, Tensor};
+use contract::{Axis, LossKind, Signature, Tensor};
 
 use crate::{Error, Result};
 
 /// The columns that a model adds to a table: an output of one value a row is a column of its own name; one of several is a
-/// column each, named after the class (`probability_red`) or the position (`y_0`).
+/// column each, named after the class (`probability_red`), the level (`quantile_0.9`) or the position (`y_0`).
 pub(super) struct OutputColumns {
     fields: Vec<Field>,
 }
@@ -30,12 +30,17 @@ impl OutputColumns {
                 [Axis::Batch, Axis::Fixed(width)] => *width,
                 _ => 1,
             };
-            let classes = signature.task.as_ref().filter(|task| task.score == output.name).map(|task| &task.classes);
+            let task = signature.task.as_ref().filter(|task| task.score == output.name);
+            let levels = match task.map(|task| &task.loss) {
+                Some(LossKind::Quantiles(levels)) => levels.as_slice(),
+                _ => &[],
+            };
             for index in 0..width {
-                let name = match classes.and_then(|classes| classes.get(index)) {
-                    Some(class) => format!("probability_{class}"),
-                    None if width == 1 => output.name.clone(),
-                    None => format!("{}_{index}", output.name),
+                let name = match (task.and_then(|task| task.classes.get(index)), levels.get(index)) {
+                    (Some(class), _) => format!("probability_{class}"),
+                    (None, Some(level)) => format!("quantile_{level}"),
+                    (None, None) if width == 1 => output.name.clone(),
+                    (None, None) => format!("{}_{index}", output.name),
                 };
                 if present.contains(&name) {
                     let reason = "the table has a column of this name, which the model's output would take".to_owned();

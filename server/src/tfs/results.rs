@@ -95,7 +95,12 @@ fn number<'a>(model: &str, signature: &'a Signature) -> Result<&'a str, ApiError
     let cannot = |reason: String| Err(ApiError::BadRequest(format!("model '{model}' cannot regress: {reason}")));
     match &signature.task {
         Some(spec) => match spec.task {
-            Task::Regression => Ok(&spec.score),
+            Task::Regression => match signature.outputs.iter().find(|output| output.name == spec.score) {
+                Some(output) if !is_number(output) => {
+                    cannot(format!("it predicts several numbers a row, {output}; use predict"))
+                }
+                _ => Ok(&spec.score),
+            },
             Task::Binary | Task::Multiclass => cannot("it predicts classes; use classify".to_owned()),
         },
         None => match signature.outputs.as_slice() {

@@ -6,7 +6,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Result;
 use clap::Args;
-use contract::{DeviceKind, DeviceSelector, Task};
+use contract::{DeviceKind, DeviceSelector};
 use models::{
     compare::{BATCHES, CompareOptions, Compared, Comparison, Interval, compare},
     neural::{NetName, NetSettings, TrainOptions},
@@ -15,6 +15,7 @@ use models::{
 use parking_lot::Mutex;
 use server::settings::parse_duration;
 
+use super::train::{LossChoice, parse_loss};
 use crate::terminal::{TrainingBar, bytes, micros, note, print, print_json, table, thousands};
 
 /// Train several kinds of model on one split of a table and compare them.
@@ -29,6 +30,9 @@ pub(crate) struct Arguments {
     /// What to train: mlp, resnet, mlp-plr, mlp-ple, tabm, ft-transformer
     #[arg(long, value_delimiter = ',', value_name = "NET,…", default_value = "mlp,mlp-ple,tabm")]
     models: Vec<NetName>,
+    /// Loss that all learn: auto, squared, classic, quantile:TAU, quantile:TAU,TAU,…, huber:DELTA, poisson, hinge, logistic or softmax
+    #[arg(long, default_value = "auto", value_parser = parse_loss)]
+    loss: LossChoice,
     /// Trainings of each model, from other seeds
     #[arg(long, default_value_t = 5)]
     seeds: u64,
@@ -74,6 +78,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut base = TrainOptions::new(&arguments.data, &arguments.target, scratch.path());
     base.device = device.clone();
     base.seed = arguments.split_seed;
+    base.loss = arguments.loss.0;
     base.valid = arguments.valid;
     base.ignore.clone_from(&arguments.ignore);
     base.weight.clone_from(&arguments.weight);
@@ -115,12 +120,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.json { print_json(&comparison) } else { print(summary(&comparison)) }
 }
 
-/// The metrics that people look at first.
-const fn shown_metrics(task: Task) -> [&'static str; 2] {
-    match task {
-        Task::Regression => ["rmse", "r2"],
-        Task::Binary | Task::Multiclass => ["accuracy", "log_loss"],
-    }
+/// The two metrics that people look at first, of those that there are.
+fn shown_metrics(comparison: &Comparison) -> [&'static str; 2] {
+    let known = |metric: &&str| comparison.models.iter().any(|compared| compared.metrics.contains_key(*metric));
+    let mut known = ["pinball_loss", "coverage", "rmse", "r2", "accuracy", "log_loss"].into_iter().filter(known);
+    [known.next().unwrap_or("loss"), known.next().unwrap_or("loss")]
 }
 
 /// A mean with half the width of its interval.
@@ -157,7 +161,7 @@ fn devices(comparison: &Comparison) -> Vec<String> {
 }
 
 fn summary(comparison: &Comparison) -> String {
-    let [first, second] = shown_metrics(comparison.task);
+    let [first, second] = shown_metrics(comparison);
     let devices = devices(comparison);
     let mut header: Vec<String> =
         ["model", first, second, "beside the best", "trained in", "parameters", "artifact"].map(str::to_owned).to_vec();

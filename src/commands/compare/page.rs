@@ -19,7 +19,7 @@ const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;mar
 /// The page.
 pub(super) fn page(target: &str, comparison: &Comparison) -> Result<String> {
     let Comparison { task, loss, training_rows, validation_rows, test_rows, models } = comparison;
-    let [first, second] = shown_metrics(*task);
+    let [first, second] = shown_metrics(comparison);
     let devices = devices(comparison);
     let seeds = models.first().map_or(0, |compared| compared.runs.len());
     let title = format!("Models that predict {}", escaped(target));
