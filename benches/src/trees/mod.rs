@@ -34,7 +34,8 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 0.2)]
     seconds: f64,
     /// The grid of shapes as well: trees {16, 128, 1024} × depth {2, 4, 8, 12} × features {8, 32, 128} × batch {1, 16, 128, 1024,
-    /// 65536}, three pairs a cell
+    /// 65536}, three pairs a cell;
+    /// an engine that is five times slower than another is timed once
     #[arg(long)]
     grid: bool,
     /// Makes the grid's models and what the engines make of them, and times nothing: more than an hour that needs no quiet machine
@@ -52,6 +53,17 @@ pub(crate) struct Arguments {
 const FIGURES: [(usize, f64); 5] = [(1, 1.5), (16, 2.0), (256, 4.0), (4096, 4.0), (60_000, 4.0)];
 const GRID_BATCHES: [usize; 5] = [1, 16, 128, 1024, 65_536];
 const GRID_PAIRS: usize = 3;
+/// An engine that takes this many times the fastest one's first time is not timed again in its cell of the grid.
+const HOPELESS: f64 = 5.0;
+
+/// How long a cell is measured.
+struct Effort {
+    pairs: usize,
+    /// Seconds each engine is called in a pair.
+    seconds: f64,
+    /// What an engine may take of the fastest one's first time, to be timed in the other pairs.
+    within: f64,
+}
 /// From this batch on, two threads; below, one.
 const PARALLEL_FROM: usize = 17;
 
@@ -88,8 +100,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let shape = figures_shape();
     let mut ours = opened(&mut peers, &folder, &shape)?;
     report.model(&shape, ours.choice());
+    let effort = Effort { pairs: arguments.pairs, seconds: arguments.seconds, within: f64::INFINITY };
     for (batch, mark) in FIGURES {
-        let cell = measured(&mut peers, &ENGINES, &mut ours, &shape, batch, arguments.pairs, arguments.seconds)?;
+        let cell = measured(&mut peers, &ENGINES, &mut ours, &shape, batch, &effort)?;
         report.figure(cell, mark)?;
     }
     let second = Duration::from_secs(1);
@@ -102,11 +115,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     report.threads(Threads { eight_over_one: median(&ratios), tail_over_median: median(&tails) })?;
     if arguments.grid {
+        let effort = Effort { pairs: GRID_PAIRS, seconds: arguments.seconds / 4.0, within: HOPELESS };
         for shape in grid() {
             let mut ours = opened(&mut peers, &folder, &shape)?;
             for batch in GRID_BATCHES {
-                let cell =
-                    measured(&mut peers, &SAME_MODEL, &mut ours, &shape, batch, GRID_PAIRS, arguments.seconds / 4.0)?;
+                let cell = measured(&mut peers, &SAME_MODEL, &mut ours, &shape, batch, &effort)?;
                 report.grid(cell)?;
             }
         }
@@ -159,8 +172,7 @@ fn measured(
     ours: &mut Ours,
     shape: &Shape,
     batch: usize,
-    pairs: usize,
-    seconds: f64,
+    &Effort { pairs, seconds, within }: &Effort,
 ) -> Result<Cell> {
     let threads = if batch < PARALLEL_FROM { 1 } else { 2 };
     let mut own = Vec::new();
@@ -168,8 +180,11 @@ fn measured(
     let mut failed = Vec::new();
     for _ in 0..pairs {
         own.push(ours.time(batch, Duration::from_secs_f64(seconds))?);
+        let first = |times: &[f64]| times.first().copied().unwrap_or_default();
+        let fastest = theirs.iter().map(|(_engine, times)| first(times)).filter(|time| *time > 0.0).reduce(f64::min);
         for (engine, times) in &mut theirs {
-            if failed.iter().any(|(name, _reason)| name == engine) {
+            let hopeless = fastest.is_some_and(|fastest| first(times) > within * fastest);
+            if hopeless || failed.iter().any(|(name, _reason)| name == engine) {
                 continue;
             }
             match peers.time(engine, &shape.name, batch, threads, seconds) {
@@ -178,7 +193,7 @@ fn measured(
             }
         }
     }
-    theirs.retain(|(_engine, times)| times.len() == pairs);
+    theirs.retain(|(engine, times)| !times.is_empty() && failed.iter().all(|(name, _reason)| name != engine));
     ensure!(!theirs.is_empty(), "no engine answered: {failed:?}");
     let fastest = theirs.iter().min_by(|(_, a), (_, b)| median(a).median.total_cmp(&median(b).median));
     let Some((engine, times)) = fastest else { unreachable!("there is at least one") };
