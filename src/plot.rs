@@ -6,8 +6,8 @@ use anyhow::{Result, anyhow, ensure};
 use contract::CurvePoint;
 use plotters::{
     backend::SVGBackend,
-    chart::{ChartBuilder, SeriesLabelPosition},
-    coord::Shift,
+    chart::{ChartBuilder, ChartContext, SeriesLabelPosition},
+    coord::{Shift, cartesian::Cartesian2d, types::RangedCoordf64},
     drawing::{DrawingArea, IntoDrawingArea},
     element::{Circle, PathElement, Rectangle, Text},
     series::LineSeries,
@@ -71,13 +71,8 @@ pub(crate) fn lines(title: &str, across: &str, up: &str, lines: &[Line]) -> Resu
     let (left, right) = range(all().map(|(x, _)| *x));
     let (bottom, top) = padded(range(all().map(|(_, y)| *y)));
     drawn(|area| {
-        let mut chart = ChartBuilder::on(area)
-            .caption(title, (FONT, 18))
-            .margin(12)
-            .x_label_area_size(40)
-            .y_label_area_size(70)
-            .build_cartesian_2d(left..right.max(left + 1.0), bottom..top)
-            .map_err(failed)?;
+        let mut chart =
+            titled(area, title, 70).build_cartesian_2d(left..right.max(left + 1.0), bottom..top).map_err(failed)?;
         chart.configure_mesh().light_line_style(WHITE).x_desc(across).y_desc(up).draw().map_err(failed)?;
         for (place, line) in lines.iter().enumerate() {
             let colour = COLOURS[place % COLOURS.len()];
@@ -87,13 +82,7 @@ pub(crate) fn lines(title: &str, across: &str, up: &str, lines: &[Line]) -> Resu
                 .label(line.name.as_str())
                 .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));
         }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperRight)
-            .background_style(WHITE.mix(0.85))
-            .label_font((FONT, 14))
-            .draw()
-            .map_err(failed)
+        legend(&mut chart, SeriesLabelPosition::UpperRight)
     })
 }
 
@@ -103,13 +92,7 @@ pub(crate) fn intervals(title: &str, across: &str, measured: &[Measured]) -> Res
     let (left, right) = padded(range(ends));
     let rows = measured.len() as f64;
     drawn(|area| {
-        let mut chart = ChartBuilder::on(area)
-            .caption(title, (FONT, 18))
-            .margin(12)
-            .x_label_area_size(40)
-            .y_label_area_size(120)
-            .build_cartesian_2d(left..right, rows..0.0)
-            .map_err(failed)?;
+        let mut chart = titled(area, title, 120).build_cartesian_2d(left..right, rows..0.0).map_err(failed)?;
         let mut mesh = chart.configure_mesh();
         mesh.disable_y_mesh().disable_y_axis().light_line_style(WHITE).x_desc(across).draw().map_err(failed)?;
         for (place, one) in measured.iter().enumerate() {
@@ -134,13 +117,8 @@ pub(crate) fn bars(title: &str, up: &str, groups: &[String], bars: &[Bars]) -> R
     let (least, most) = range(values().map(|value| value.max(1e-9).log10()));
     let (bottom, top) = (least.floor(), (most + 0.3).max(least.floor() + 1.0));
     drawn(|area| {
-        let mut chart = ChartBuilder::on(area)
-            .caption(title, (FONT, 18))
-            .margin(12)
-            .x_label_area_size(40)
-            .y_label_area_size(70)
-            .build_cartesian_2d(0.0..groups.len() as f64, bottom..top)
-            .map_err(failed)?;
+        let mut chart =
+            titled(area, title, 70).build_cartesian_2d(0.0..groups.len() as f64, bottom..top).map_err(failed)?;
         let label = |place: &f64| groups.get(*place as usize).cloned().unwrap_or_default();
         let mut mesh = chart.configure_mesh();
         mesh.disable_x_mesh().light_line_style(WHITE).x_labels(0).y_desc(up);
@@ -168,17 +146,24 @@ pub(crate) fn bars(title: &str, up: &str, groups: &[String], bars: &[Bars]) -> R
             let (x, y) = chart.backend_coord(&(place as f64 + 0.1, bottom));
             area.draw(&Text::new(group.clone(), (x, y + 8), TextStyle::from((FONT, 14)))).map_err(failed)?;
         }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
-            .background_style(WHITE.mix(0.85))
-            .label_font((FONT, 14))
-            .draw()
-            .map_err(failed)
+        legend(&mut chart, SeriesLabelPosition::UpperLeft)
     })
 }
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+type Chart<'a, 'svg> = ChartContext<'a, SVGBackend<'svg>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+
+/// A chart with its title and room for labels: below, and `left` of it.
+fn titled<'a, 'svg>(area: &'a Area<'svg>, title: &str, left: u32) -> ChartBuilder<'a, 'static, SVGBackend<'svg>> {
+    let mut chart = ChartBuilder::on(area);
+    chart.caption(title, (FONT, 18)).margin(12).x_label_area_size(40).y_label_area_size(left);
+    chart
+}
+
+fn legend<'a, 'svg: 'a>(chart: &mut Chart<'a, 'svg>, position: SeriesLabelPosition) -> Result<()> {
+    let mut labels = chart.configure_series_labels();
+    labels.position(position).background_style(WHITE.mix(0.85)).label_font((FONT, 14)).draw().map_err(failed)
+}
 
 fn drawn(draw: impl FnOnce(&Area<'_>) -> Result<()>) -> Result<String> {
     let mut svg = String::new();
