@@ -199,3 +199,15 @@ fn counts_and_outliers_have_losses_of_their_own() {
         emberline.fails(1, &["train", "--data", &debts, "--target", "price", "--name", "m", "--loss", "poisson"]);
     assert!(complaint.contains("expected counts of 0 or more for the poisson loss"), "{complaint}");
 }
+
+#[test]
+fn a_net_trained_in_half_precision_says_so() {
+    let emberline = Emberline::new();
+    let data = emberline.write("houses.csv", &houses(200));
+    let flags = ["--data", &data, "--name", "half", "--device", "cpu", "--precision", "bf16"];
+    let registered = emberline.train(&[&flags[..], &COMMON].concat());
+    assert_eq!(registered["metadata"]["hyper_parameters"]["precision"], "bf16");
+    let unknown = ["train", "--data", &data, "--target", "price", "--name", "m", "--precision", "fp8"];
+    let complaint = emberline.fails(64, &unknown);
+    assert!(complaint.contains("expected one of f32, f16, bf16, got 'fp8'"), "{complaint}");
+}

@@ -15,6 +15,7 @@ use contract::{CurvePoint, OpenError};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::{Deserialize, Serialize};
 
+use super::precision::Scale;
 use crate::{Error, Result};
 
 /// Training state after a step.
@@ -44,6 +45,9 @@ pub(crate) struct Progress {
     pub(crate) total: f64,
     /// Steps of `AdamW` done.
     pub(crate) steps: usize,
+    /// Of the gradients, in a run that needs one.
+    #[serde(default)]
+    pub(crate) scale: Option<Scale>,
     /// Losses by epoch, in the target's own units.
     pub(crate) curves: Vec<CurvePoint>,
     /// The epoch with the lowest validation loss, and that loss, in the units trained in.
@@ -187,6 +191,7 @@ impl Checkpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::neural::Precision;
 
     fn snapshot() -> Snapshot {
         let point = CurvePoint { epoch: 1, training_loss: 0.1, validation_loss: 1.0 / 3.0, seconds: 0.5 };
@@ -195,6 +200,7 @@ mod tests {
             step: 2,
             total: 0.1 + 0.2,
             steps: 5,
+            scale: Scale::new(Precision::F16),
             curves: vec![point],
             best: Some((1, f64::from(0.1_f32) / 3.0)),
             seconds: 0.7,

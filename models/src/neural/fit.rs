@@ -23,6 +23,7 @@ use super::{
     faults::read_values,
     loss::Objective,
     nets::{Average, NetShape, vector},
+    precision::Scale,
     settings::NetSettings,
 };
 use crate::{Error, Result};
@@ -140,6 +141,8 @@ struct State {
     /// The moving average of the parameters, when there is one.
     average: Option<Tensor<1>>,
     momentum: Option<AdamWState<1>>,
+    /// Of the gradients, in a run that needs one.
+    scale: Option<Scale>,
     best: Option<Best>,
     curves: Vec<CurvePoint>,
     /// Seconds trained before this run, when it is a resumed one.
@@ -159,12 +162,13 @@ impl State {
                 average: averaged.then(|| parameters.clone()),
                 parameters,
                 momentum: None,
+                scale: Scale::new(job.settings.precision),
                 best: None,
                 curves: Vec::new(),
                 seconds: 0.0,
             };
         };
-        let Progress { epoch, step, total, steps, curves, best, seconds } = progress;
+        let Progress { epoch, step, total, steps, scale, curves, best, seconds } = progress;
         let momentum = AdaptiveMomentumState::new(steps, upload(moment_1), upload(moment_2));
         let best = best.zip(best_parameters);
         Self {
@@ -174,6 +178,7 @@ impl State {
             parameters: upload(parameters),
             average: average.map(upload),
             momentum: Some(AdamWState::new(momentum)),
+            scale,
             best: best.map(|((epoch, loss), parameters)| Best { epoch, loss, parameters: upload(parameters) }),
             curves,
             seconds,
@@ -270,7 +275,7 @@ impl Run<'_> {
         let mut saved = Instant::now();
         let mut seen = self.steps.seen(state.epoch + 1, state.step);
         while state.step < self.steps.steps() {
-            self.steps.step(&order, state, &mut seen);
+            self.steps.step(&order, state, &mut seen)?;
             let stopped = self.stopped();
             let save = self.job.checkpoint.is_some() && saved.elapsed() >= self.job.checkpoint_every;
             if save || stopped.is_some() || seen.is_full() || state.step == self.steps.steps() {
@@ -311,6 +316,7 @@ impl Run<'_> {
             step: state.step,
             total: state.total,
             steps: *time,
+            scale: state.scale,
             curves: state.curves.clone(),
             best: state.best.as_ref().map(|best| (best.epoch, best.loss)),
             seconds: self.seconds(state),

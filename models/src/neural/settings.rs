@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 
 use super::nets::{Body, Embedding, NetShape, Segment, Transformer, quantile_edges};
+use super::precision::Precision;
 use crate::{Error, Result};
 
 /// The nets that can be trained, by the names that they go by.
@@ -165,6 +166,9 @@ pub struct NetSettings {
     pub label_smoothing: f64,
     /// Whether rows weigh so that all classes weigh the same.
     pub balanced: bool,
+    /// What matrices are multiplied in while training.
+    #[serde(default)]
+    pub precision: Precision,
 }
 
 impl Default for NetSettings {
@@ -225,6 +229,7 @@ impl NetSettings {
             average: 0.0,
             label_smoothing: 0.0,
             balanced: false,
+            precision: Precision::F32,
         }
     }
 

@@ -153,6 +153,7 @@ pub fn train(options: &TrainOptions, control: &TrainControl) -> Result<Trained> 
     let begun = Instant::now();
     options.validate()?;
     let burn_device = to_burn(&options.device)?;
+    options.model.precision.check(&burn_device, &options.device.to_string())?;
     let mut prepared = prepare(options)?;
     let head = Head::new(&prepared.target, prepared.loss);
     let encoders = &prepared.encoders;

@@ -4,8 +4,9 @@
 
 use contract::{Device, DeviceKind, Model, Tensor, TrainingEnd};
 use models::neural::{
-    EmbeddingSettings, NetName, NetSettings, TrainOptions,
+    EmbeddingSettings, NetName, NetSettings, Precision, TrainControl, TrainOptions,
     nets::{Body, Transformer},
+    train,
 };
 
 use crate::{
@@ -95,6 +96,33 @@ fn a_gpu_trains_as_the_cpu_does() {
     let dropped = run_on("dropout", gpu, 0.3);
     assert!(dropped.metadata.curves.iter().all(|point| point.training_loss.is_finite()));
     assert_ne!(dropped.metadata.curves[0].training_loss, there.metadata.curves[0].training_loss);
+}
+
+#[test]
+fn a_gpu_trains_in_half_precision_where_it_has_it() {
+    let Some(gpu) = adapter() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    let table = csv(320, 1, Target::Price);
+    let base = NetSettings { epochs: 2, batch_size: 64, ..NetSettings::mlp(vec![16], 0.0) };
+    let full = run(&TrainOptions { model: base.clone(), ..options(directory.path(), "f32", &table) });
+    for precision in [Precision::F16, Precision::Bf16] {
+        let model = NetSettings { precision, ..base.clone() };
+        let asked =
+            TrainOptions { device: gpu.clone(), model, ..options(directory.path(), precision.as_str(), &table) };
+        match train(&asked, &TrainControl::default()) {
+            Ok(half) => {
+                for (half, full) in half.metadata.curves.iter().zip(&full.metadata.curves) {
+                    let difference = (half.validation_loss - full.validation_loss).abs() / full.validation_loss;
+                    assert!(difference < 0.05, "{precision}: {half:?}, where F32 has {full:?}");
+                }
+            }
+            Err(error) => {
+                let refused = format!("expected a precision that {gpu} computes in (");
+                assert!(error.to_string().contains(&refused), "{error}");
+                println!("skipped: {gpu} has no {precision}");
+            }
+        }
+    }
 }
 
 /// A small net of each kind but the plain perceptron, without dropout.

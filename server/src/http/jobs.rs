@@ -16,7 +16,7 @@ use crate::error::ApiError;
 /// Flags that a job must have.
 const NEEDED: [&str; 3] = ["data", "target", "name"];
 /// Flags that a job may have.
-const ALLOWED: [&str; 36] = [
+const ALLOWED: [&str; 37] = [
     "task",
     "model",
     "loss",
@@ -53,6 +53,7 @@ const ALLOWED: [&str; 36] = [
     "gradient_clip",
     "average",
     "label_smoothing",
+    "precision",
 ];
 
 pub(super) fn resources(config: &mut ServiceConfig) {

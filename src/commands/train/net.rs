@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use models::neural::{
-    EmbeddingSettings, NetName, NetSettings, Schedule,
+    EmbeddingSettings, NetName, NetSettings, Precision, Schedule,
     nets::{Body, Transformer},
 };
 
@@ -85,6 +85,9 @@ pub(super) struct NetArguments {
     /// Let all classes weigh the same
     #[arg(long)]
     balanced: bool,
+    /// What matrices are multiplied in while training: f32, f16 or bf16, where the device has it; all else stays f32
+    #[arg(long, default_value = "f32")]
+    precision: Precision,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -130,6 +133,7 @@ impl NetArguments {
             average: self.average,
             label_smoothing: self.label_smoothing,
             balanced: self.balanced,
+            precision: self.precision,
         })
     }
 

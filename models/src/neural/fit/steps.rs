@@ -73,7 +73,7 @@ impl<'a> Steps<'a> {
     pub(super) fn new(job: &'a FitJob<'a>, training: Samples, validation: Samples) -> Self {
         let rows = training.targets.len();
         let steps = rows.div_ceil(job.settings.batch_size.max(1)).max(1);
-        let plan = Arc::new(Plan::new(job.shape.clone(), job.device));
+        let plan = Arc::new(Plan::new(job.shape.clone(), job.device).in_precision(job.settings.precision));
         let decay = plan.layout().decay();
         let decays = job.settings.weight_decay > 0.0 && decay.contains(&1.0);
         Self {
@@ -118,7 +118,10 @@ impl<'a> Steps<'a> {
     }
 
     /// One step of the state's epoch.
-    pub(super) fn step(&self, order: &Tensor<1, Int>, state: &mut State, seen: &mut Seen) {
+    ///
+    /// # Errors
+    /// What the device answers where the host has to look at the gradient.
+    pub(super) fn step(&self, order: &Tensor<1, Int>, state: &mut State, seen: &mut Seen) -> Result<()> {
         let (job, settings) = (self.job, self.job.settings);
         let net = Net::new(&self.plan, &state.parameters).tracked();
         let mut noise = self.sampler.noise(state.epoch + 1, state.step, job.device, job.on_host);
@@ -149,18 +152,40 @@ impl<'a> Steps<'a> {
             };
             // Parts may differ by a row: each counts as what it holds.
             let loss = losses.mean().mul_scalar((end - start) as f64 / self.batch as f64);
-            let gradient = net.gradient(&mut loss.backward());
+            let scaled = match &state.scale {
+                Some(scale) => loss.clone().mul_scalar(scale.factor()),
+                None => loss.clone(),
+            };
+            let gradient = net.gradient(&mut scaled.backward());
             let loss = loss.inner();
             sum = Some(match sum {
                 Some((total, gradients)) => (total + loss, gradients + gradient),
                 None => (loss, gradient),
             });
         }
-        let Some((loss, gradient)) = sum else { return };
+        let Some((loss, mut gradient)) = sum else { return Ok(()) };
+        if let Some(scale) = &state.scale {
+            gradient = gradient.div_scalar(scale.factor());
+        }
         let (gradient, length) = self.clipped(gradient);
         seen.losses.push(loss);
+        if let Some(scale) = &mut state.scale {
+            let finite = read_values(job.device_name, length.clone())?.iter().all(|length| length.is_finite());
+            if !scale.note(finite) {
+                seen.lengths.push(length.zeros_like());
+                state.step += 1;
+                return Ok(());
+            }
+        }
         seen.lengths.push(length);
+        self.update(state, gradient, statistics);
+        state.step += 1;
+        Ok(())
+    }
 
+    /// What the gradient of a step makes of the state.
+    fn update(&self, state: &mut State, gradient: Tensor<1>, statistics: Vec<Tensor<1>>) {
+        let settings = self.job.settings;
         let most = settings.epochs.saturating_mul(self.steps);
         let rate = settings.learning_rate * settings.schedule.factor(state.epoch * self.steps + state.step, most);
         let mut parameters = state.parameters.clone();
@@ -177,7 +202,6 @@ impl<'a> Steps<'a> {
             state.average = Some(average.mul_scalar(part) + parameters.clone().mul_scalar(1.0 - part));
         }
         state.parameters = parameters;
-        state.step += 1;
     }
 
     /// The gradient, shortened to the largest length allowed, and how long it was.

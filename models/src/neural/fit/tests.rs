@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use super::*;
 use crate::{
     neural::{
-        EmbeddingSettings, NetName,
+        EmbeddingSettings, NetName, Precision,
         nets::{Body, Transformer},
     },
     table::Segment,
@@ -240,7 +240,9 @@ fn every_net_learns_and_gives_the_same_bits_for_a_seed() {
 #[test]
 fn a_run_resumed_at_any_step_is_the_uninterrupted_one_to_the_bit() {
     let directory = tempfile::tempdir().unwrap();
-    for (number, settings) in each().into_iter().enumerate() {
+    // The scale of F16's gradients is found in the first steps.
+    let half = NetSettings { precision: Precision::F16, ..settings() };
+    for (number, settings) in each().into_iter().chain([half]).enumerate() {
         // Everything that a step has to know of those before it.
         let schedule = crate::neural::Schedule::Cosine;
         let settings = NetSettings { epochs: 4, average: 0.9, accumulation: 3, schedule, ..settings };
@@ -265,6 +267,44 @@ fn a_run_resumed_at_any_step_is_the_uninterrupted_one_to_the_bit() {
         assert_eq!(losses(&second), losses(&whole), "net {number}");
         assert_eq!(second.parameters, whole.parameters, "net {number}");
     }
+}
+
+#[test]
+fn half_precision_learns_as_full_precision_does() {
+    for settings in each() {
+        let run = |precision| {
+            let settings = NetSettings { epochs: 30, patience: 30, precision, ..settings.clone() };
+            let fitted = setup(settings).run_on(samples(600, 1), &TrainControl::default()).unwrap();
+            assert_eq!(fitted.end, TrainingEnd::Completed, "{precision}");
+            (fitted.curves[fitted.best_epoch - 1].validation_loss, fitted.parameters)
+        };
+        let (full, parameters) = run(Precision::F32);
+        for precision in [Precision::F16, Precision::Bf16] {
+            let (half, others) = run(precision);
+            let name = settings.name();
+            assert!(half < 1.5 * full + 0.01, "{name} in {precision}: a loss of {half}, where F32 has {full}");
+            assert_ne!(parameters, others, "{name} in {precision}");
+        }
+    }
+}
+
+#[test]
+fn gradients_that_are_too_large_for_f16_leave_steps_out_until_they_fit() {
+    let directory = tempfile::tempdir().unwrap();
+    let checkpoint = Checkpoint::new(&directory.path().join("checkpoint"), "same".to_owned());
+    // Targets of some hundreds: squares, and so gradients, that the first scale takes beyond what F16 holds.
+    let mut training = samples(200, 1);
+    training.targets.iter_mut().for_each(|target| *target *= 300.0);
+    let settings = NetSettings { precision: Precision::F16, epochs: 3, ..with_dropout(0.0) };
+    let run = Setup { checkpoint: Some(checkpoint.clone()), ..setup(settings) };
+    let layout = run.shape.layout().len();
+    let fitted = run.run_on(training, &TrainControl::default()).unwrap();
+    assert_eq!(fitted.end, TrainingEnd::Completed);
+    let progress = checkpoint.load(layout).unwrap().progress;
+    let factor = progress.scale.unwrap().factor();
+    let left_out = (65_536.0 / factor).log2();
+    assert!(left_out >= 1.0, "the scale stayed at {factor}");
+    assert_eq!(progress.steps as f64, 3.0 * 7.0 - left_out, "every other step was taken");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use burn::tensor::{
     Tensor,
     activation::relu,
-    module::{batch_norm, batch_norm_train, linear},
+    module::{batch_norm, batch_norm_train},
 };
 use serde::{Deserialize, Serialize};
 
@@ -127,9 +127,9 @@ impl Body {
             Self::Mlp { hidden, dropout } => {
                 let mut x = x;
                 for _ in hidden {
-                    x = mode.dropout(relu(taken(x, leaves)), *dropout);
+                    x = mode.dropout(relu(leaves.linear(x)), *dropout);
                 }
-                taken(x, leaves).unsqueeze_dim(1)
+                leaves.linear(x).unsqueeze_dim(1)
             }
             Self::Tabm { members: _, hidden, dropout } => {
                 let mut x: Tensor<3> = x.unsqueeze_dim(1);
@@ -138,32 +138,26 @@ impl Body {
                     let [rows, members, inputs] = x.dims();
                     let weight = leaves.take::<2>();
                     let units = weight.dims()[1];
-                    x = x.reshape([rows * members, inputs]).matmul(weight).reshape([rows, members, units]);
+                    x = leaves.product(x.reshape([rows * members, inputs]), weight).reshape([rows, members, units]);
                     x = x.mul(leaves.take::<2>().unsqueeze()).add(leaves.take::<2>().unsqueeze());
                     x = mode.dropout(relu(x), *dropout);
                 }
                 let (weight, bias) = (leaves.take::<3>(), leaves.take::<2>());
-                x.swap_dims(0, 1).matmul(weight).swap_dims(0, 1).add(bias.unsqueeze())
+                leaves.product(x.swap_dims(0, 1), weight).swap_dims(0, 1).add(bias.unsqueeze())
             }
             Self::Resnet { blocks, width: _, hidden: _, dropout, residual_dropout } => {
-                let mut x = taken(x, leaves);
+                let mut x = leaves.linear(x);
                 for _ in 0..*blocks {
                     let inner = batch_normed(x.clone(), leaves, mode);
-                    let inner = mode.dropout(relu(taken(inner, leaves)), *dropout);
-                    x = x + mode.dropout(taken(inner, leaves), *residual_dropout);
+                    let inner = mode.dropout(relu(leaves.linear(inner)), *dropout);
+                    x = x + mode.dropout(leaves.linear(inner), *residual_dropout);
                 }
                 let x = relu(batch_normed(x, leaves, mode));
-                taken(x, leaves).unsqueeze_dim(1)
+                leaves.linear(x).unsqueeze_dim(1)
             }
             Self::FtTransformer(_) => x.unsqueeze_dim(1),
         }
     }
-}
-
-/// The next Linear of `leaves`.
-pub(super) fn taken<const D: usize>(x: Tensor<D>, leaves: &mut Cursor<'_>) -> Tensor<D> {
-    let weight = leaves.take::<2>();
-    linear(x, weight, Some(leaves.take::<1>()))
 }
 
 fn lay_batch_norm(key: &str, width: usize, layout: &mut Layout) {

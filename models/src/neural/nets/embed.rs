@@ -122,11 +122,10 @@ impl Embedding {
                 let waves = Tensor::cat(vec![angle.clone().cos(), angle.sin()], 2);
                 let inputs = waves.dims()[2];
                 relu(if *shared {
-                    let (weight, bias) = (leaves.take::<2>(), leaves.take::<1>());
-                    let flat = waves.reshape([rows * numbers, inputs]);
-                    burn::tensor::module::linear(flat, weight, Some(bias)).reshape([rows, numbers, *width])
+                    leaves.linear(waves.reshape([rows * numbers, inputs])).reshape([rows, numbers, *width])
                 } else {
-                    each(waves, leaves.take::<3>()).add(leaves.take::<2>().unsqueeze())
+                    let weight = leaves.take::<3>();
+                    each(waves, weight, leaves).add(leaves.take::<2>().unsqueeze())
                 })
             }
             Self::PiecewiseLinear { edges: _, width: _ } => {
@@ -134,7 +133,7 @@ impl Embedding {
                 let linear = x.clone().mul(weight).add(bias);
                 let weight = leaves.take::<3>();
                 match encoding {
-                    Some(encoding) => linear.add(each(encoding.of(x), weight)),
+                    Some(encoding) => linear.add(each(encoding.of(x), weight, leaves)),
                     None => linear,
                 }
             }
@@ -143,8 +142,8 @@ impl Embedding {
 }
 
 /// Each number's own matrix: `[rows, numbers, inputs]` and `[numbers, inputs, width]` to `[rows, numbers, width]`.
-fn each(values: Tensor<3>, weight: Tensor<3>) -> Tensor<3> {
-    values.swap_dims(0, 1).matmul(weight).swap_dims(0, 1)
+fn each(values: Tensor<3>, weight: Tensor<3>, leaves: &Cursor<'_>) -> Tensor<3> {
+    leaves.product(values.swap_dims(0, 1), weight).swap_dims(0, 1)
 }
 
 /// The piecewise-linear encoding on a device.

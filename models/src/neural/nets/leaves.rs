@@ -1,6 +1,6 @@
 //! A net's parameters on a device, taken one by one by the forward pass.
 
-use burn::tensor::{Gradients, Tensor};
+use burn::tensor::{FloatDType, Gradients, Tensor, module::linear};
 
 use super::layout::{Layout, Parameter, Role};
 
@@ -37,9 +37,9 @@ impl Leaves {
         Tensor::cat(self.tensors.iter().zip(layout.parameters()).map(part).collect(), 0)
     }
 
-    /// To take them in order.
-    pub(crate) fn cursor<'a>(&'a self, layout: &'a Layout) -> Cursor<'a> {
-        Cursor { rest: self.tensors.iter().zip(layout.parameters()), statistics: Vec::new() }
+    /// To take them in order, with products in precision `half` if there is one.
+    pub(crate) fn cursor<'a>(&'a self, layout: &'a Layout, half: Option<FloatDType>) -> Cursor<'a> {
+        Cursor { rest: self.tensors.iter().zip(layout.parameters()), statistics: Vec::new(), half }
     }
 }
 
@@ -48,6 +48,8 @@ pub(crate) struct Cursor<'a> {
     rest: std::iter::Zip<std::slice::Iter<'a, Tensor<1>>, std::slice::Iter<'a, Parameter>>,
     /// What statistics become, in their order.
     pub(crate) statistics: Vec<Tensor<1>>,
+    /// What matrices are multiplied in, when it is not F32.
+    half: Option<FloatDType>,
 }
 
 impl Cursor<'_> {
@@ -62,6 +64,23 @@ impl Cursor<'_> {
         #[expect(clippy::expect_used, reason = "layout and forward pass are written side by side")]
         let shape: [usize; D] = parameter.shape.as_slice().try_into().expect("as many axes as the forward pass takes");
         tensor.clone().reshape(shape)
+    }
+
+    /// The next Linear of `x`.
+    pub(crate) fn linear<const D: usize>(&mut self, x: Tensor<D>) -> Tensor<D> {
+        let (weight, bias) = (self.take::<2>(), self.take::<1>());
+        match self.half {
+            Some(half) => linear(x.cast(half), weight.cast(half), None).cast(FloatDType::F32).add(bias.unsqueeze()),
+            None => linear(x, weight, Some(bias)),
+        }
+    }
+
+    /// The product of two matrices, or of many.
+    pub(crate) fn product<const D: usize>(&self, a: Tensor<D>, b: Tensor<D>) -> Tensor<D> {
+        match self.half {
+            Some(half) => a.cast(half).matmul(b.cast(half)).cast(FloatDType::F32),
+            None => a.matmul(b),
+        }
     }
 
     /// Parameters that are left.

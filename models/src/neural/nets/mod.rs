@@ -18,7 +18,7 @@ use std::sync::Arc;
 pub use body::Body;
 pub(crate) use body::EPSILON as NORM_EPSILON;
 use burn::tensor::{
-    Device, Gradients, Int, Tensor, TensorData,
+    Device, FloatDType, Gradients, Int, Tensor, TensorData,
     activation::{log_sigmoid, log_softmax},
 };
 pub use embed::Embedding;
@@ -30,7 +30,7 @@ use leaves::Leaves;
 use serde::{Deserialize, Serialize};
 pub use transformer::Transformer;
 
-use super::{mlp::MlpShape, sampler::Noise};
+use super::{mlp::MlpShape, precision::Precision, sampler::Noise};
 pub use crate::table::Segment;
 
 /// What a net is made of.
@@ -241,6 +241,8 @@ pub(crate) struct Plan {
     encoding: Option<Encoding>,
     numbers: Option<Tensor<1, Int>>,
     rest: Option<Tensor<1, Int>>,
+    /// What matrices are multiplied in while training, when it is not F32.
+    half: Option<FloatDType>,
 }
 
 impl Plan {
@@ -255,8 +257,14 @@ impl Plan {
             encoding: shape.embedding.constants(device),
             numbers: places(shape.numbers()),
             rest: places(shape.rest()),
+            half: None,
             shape,
         }
+    }
+
+    /// The same with products in `precision` while training.
+    pub(crate) fn in_precision(self, precision: Precision) -> Self {
+        Self { half: precision.half(), ..self }
     }
 
     pub(crate) const fn layout(&self) -> &Layout {
@@ -293,8 +301,12 @@ impl Net {
 
     /// Scores of encoded rows, `[rows, inputs]`.
     pub(crate) fn forward(&self, rows: Tensor<2>, mut mode: Mode<'_>) -> Passed {
-        let Plan { shape, layout, encoding, numbers, rest } = &*self.plan;
-        let mut leaves = self.leaves.cursor(layout);
+        let Plan { shape, layout, encoding, numbers, rest, half } = &*self.plan;
+        let half = match mode {
+            Mode::Serve => None,
+            Mode::Train(_) => *half,
+        };
+        let mut leaves = self.leaves.cursor(layout, half);
         let count = rows.dims()[0];
         let some = |places: &Option<Tensor<1, Int>>| places.clone().map(|places| rows.clone().select(1, places));
         let scores = match (&shape.body, &shape.embedding) {

@@ -59,6 +59,31 @@ fn net(shape: &NetShape, parameters: &[f32]) -> Net {
     Net::new(&Arc::new(Plan::new(shape.clone(), &device)), &vector(parameters.to_vec(), &device))
 }
 
+/// The gradient of the scores' squares in training, with products in `precision`.
+fn gradient(shape: &NetShape, precision: Precision) -> Vec<f32> {
+    let device = Device::flex();
+    let plan = Arc::new(Plan::new(shape.clone(), &device).in_precision(precision));
+    let net = Net::new(&plan, &vector(parameters(shape), &device)).tracked();
+    let mut noise = Sampler::new(1).noise(1, 0, &device, true);
+    let scores = net.forward(matrix(rows(40), 7, &device), Mode::Train(&mut noise)).scores;
+    values(net.gradient(&mut scores.square().mean().backward()))
+}
+
+#[test]
+fn gradients_of_half_precision_are_those_of_full_precision_but_for_rounding() {
+    for shape in shapes() {
+        let full = gradient(&shape, Precision::F32);
+        let length = |values: &[f32]| values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
+        // Significands of 11 and 8 bits, rounded layer by layer.
+        for (precision, most) in [(Precision::F16, 0.01), (Precision::Bf16, 0.06)] {
+            let half = gradient(&shape, precision);
+            let apart: Vec<f32> = full.iter().zip(&half).map(|(full, half)| full - half).collect();
+            let part = length(&apart) / length(&full);
+            assert!(part > 0.0 && part < most, "{precision}: gradients of {shape:?} are {part} apart");
+        }
+    }
+}
+
 fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_into_vec().unwrap()
 }

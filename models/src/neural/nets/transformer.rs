@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Mode, Segment,
-    body::{EPSILON, taken},
+    body::EPSILON,
     layout::{Init, Layout, Role},
     leaves::Cursor,
 };
@@ -89,12 +89,13 @@ impl Transformer {
             let kept = if last { answer(&x) } else { x };
             let attended = self.attention(asked, normed, leaves, mode);
             x = kept + mode.dropout(attended, self.residual_dropout);
-            let inner = taken(layer_normed(x.clone(), leaves), leaves);
+            let normed = layer_normed(x.clone(), leaves);
+            let inner = leaves.linear(normed);
             let inner = mode.dropout(gated(inner), self.dropout);
-            x = x + mode.dropout(taken(inner, leaves), self.residual_dropout);
+            x = x + mode.dropout(leaves.linear(inner), self.residual_dropout);
         }
         let x = relu(layer_normed(answer(&x), leaves));
-        taken(x, leaves)
+        leaves.linear(x)
     }
 
     /// One token a column `[rows, columns + 1, width]`, the one that answers first.
@@ -113,7 +114,7 @@ impl Transformer {
         }
         for places in others(segments) {
             let part = rows.clone().narrow(1, places.start, places.len());
-            tokens.push(taken(part, leaves).unsqueeze_dim::<3>(1));
+            tokens.push(leaves.linear(part).unsqueeze_dim::<3>(1));
         }
         let answer = leaves.take::<1>().reshape([1, 1, self.width]).expand([count, 1, self.width]);
         tokens.insert(0, answer);
@@ -134,13 +135,13 @@ impl Transformer {
             let [rows, tokens, _] = x.dims();
             x.reshape([rows, tokens, self.heads, each]).swap_dims(1, 2)
         };
-        let query = split(taken(asked, leaves));
-        let key = split(taken(tokens.clone(), leaves));
-        let value = split(taken(tokens, leaves));
-        let weights = softmax(query.matmul(key.transpose()).div_scalar((each as f64).sqrt()), 3);
+        let query = split(leaves.linear(asked));
+        let key = split(leaves.linear(tokens.clone()));
+        let value = split(leaves.linear(tokens));
+        let weights = softmax(leaves.product(query, key.transpose()).div_scalar((each as f64).sqrt()), 3);
         let weights = mode.dropout(weights, self.attention_dropout);
-        let mixed = weights.matmul(value).swap_dims(1, 2).reshape([rows, queries, width]);
-        taken(mixed, leaves)
+        let mixed = leaves.product(weights, value).swap_dims(1, 2).reshape([rows, queries, width]);
+        leaves.linear(mixed)
     }
 }
 
