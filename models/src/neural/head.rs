@@ -27,8 +27,9 @@ pub const PROBABILITIES: &str = "probabilities";
 /// Rates are kept within e to this power and its inverse, as Vowpal Wabbit keeps them.
 const LARGEST_LOG_RATE: f64 = 50.0;
 
-/// How scores become outputs. Quantiles that were learned one by one may cross; each row's are put in order, which brings none of
-/// them further from the truth (Chernozhukov, Fernández-Val and Galichon, "Quantile and probability curves without crossing", 2010).
+/// How scores become outputs. Quantiles that were learned one by one may cross; each row's are put in order, and are no further from
+/// the true ones for it when taken together (Chernozhukov, Fernández-Val and Galichon, "Quantile and probability curves without
+/// crossing", 2010).
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Head {
     /// One score, the target standardised.
