@@ -16,7 +16,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tables::Task;
 
 use crate::{say, servers};
@@ -45,13 +45,16 @@ pub(crate) struct Arguments {
     /// The binary to measure; by default the one that is built beside this one
     #[arg(long, value_name = "FILE")]
     emberline: Option<PathBuf>,
+    /// Keep what quality-TABLE.json has, and train what it has not: a run that was cut goes on
+    #[arg(long)]
+    r#continue: bool,
     /// Writes quality-TABLE.json and quality-TABLE.md here
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
 }
 
 /// One trained model's quality on rows that it has never seen.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Run {
     pub(crate) split: u64,
     /// RMSE, or accuracy.
@@ -74,13 +77,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let wanted = |list: &[String], name: &str| list.is_empty() || list.iter().any(|other| other == name);
     for table in tables::all().into_iter().filter(|table| wanted(&arguments.tables, table.name)) {
         let mut report = report::Report::new(&out, table.name, &arguments.device, arguments.full)?;
+        if arguments.r#continue {
+            report.go_on()?;
+        }
         let nets: Vec<_> =
             nets::of(table.name, arguments.full).into_iter().filter(|net| wanted(&arguments.nets, net.name)).collect();
         for split in 0..arguments.splits {
             let files = table.write(&arguments.data.join("tabular"), split, folder.path())?;
-            let run = lightgbm(&root.join("peers"), &table, &files, split)?;
-            report.peer(table.task, run)?;
-            for net in &nets {
+            if !report.has_peer(split) {
+                let run = lightgbm(&root.join("peers"), &table, &files, split)?;
+                report.peer(table.task, run)?;
+            }
+            for net in nets.iter().filter(|net| !report.has(net, split)).collect::<Vec<_>>() {
                 let home = folder.path().join(format!("{}-{}-{split}", table.name, net.name));
                 let run = train(&binary, &home, &arguments.device, net, &table, &files, split)?;
                 fs_err::remove_dir_all(&home)?;

@@ -2,8 +2,8 @@
 
 use std::{fmt::Write as _, path::PathBuf};
 
-use anyhow::Result;
-use serde::Serialize;
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
 
 use super::{Run, nets::Settings, tables::Task};
 use crate::{
@@ -27,11 +27,11 @@ pub(super) struct Report {
     nets: Vec<Net>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 struct Net {
-    net: &'static str,
+    net: String,
     flags: String,
-    note: &'static str,
+    note: String,
     mark: f64,
     runs: Vec<Run>,
     /// RMSE over LightGBM's by split; accuracy.
@@ -51,11 +51,46 @@ struct Document<'a> {
     nets: &'a [Net],
 }
 
+/// What a run that goes on needs of an earlier one.
+#[derive(Deserialize)]
+struct Earlier {
+    device: String,
+    full: bool,
+    lightgbm: Vec<Run>,
+    nets: Vec<Net>,
+}
+
 impl Report {
     pub(super) fn new(folder: &std::path::Path, table: &str, device: &str, full: bool) -> Result<Self> {
         let machine = machine::describe()?;
         let (table, device, folder) = (table.to_owned(), device.to_owned(), folder.to_owned());
         Ok(Self { folder, machine, device, full, table, peer: Vec::new(), nets: Vec::new() })
+    }
+
+    /// Takes up what an earlier run wrote, if there is any.
+    pub(super) fn go_on(&mut self) -> Result<()> {
+        let path = self.folder.join(format!("quality-{}.json", self.table));
+        if !path.exists() {
+            return Ok(());
+        }
+        let Earlier { device, full, lightgbm, nets } = serde_json::from_slice(&fs_err::read(&path)?)
+            .with_context(|| format!("{} is not a report; remove it", path.display()))?;
+        let (expected, got) = ((&self.device, self.full), (&device, full));
+        ensure!(expected == got, "expected a report of {expected:?} in {}, got one of {got:?}", path.display());
+        (self.peer, self.nets) = (lightgbm, nets);
+        Ok(())
+    }
+
+    /// Whether LightGBM's run on a split is there.
+    pub(super) fn has_peer(&self, split: u64) -> bool {
+        self.peer.iter().any(|run| run.split == split)
+    }
+
+    /// Whether a net's run on a split is there, with the same settings.
+    pub(super) fn has(&self, settings: &Settings, split: u64) -> bool {
+        let flags = settings.flags.join(" ");
+        let nets = self.nets.iter().filter(|net| net.net == settings.name && net.flags == flags);
+        nets.flat_map(|net| &net.runs).any(|run| run.split == split)
     }
 
     pub(super) fn peer(&mut self, task: Task, run: Run) -> Result<()> {
@@ -69,13 +104,16 @@ impl Report {
             Task::Regression => run.score / peer.map_or(f64::NAN, |peer| peer.score),
             Task::Classes => run.score,
         };
+        let flags = settings.flags.join(" ");
+        // Of other settings nothing is kept.
+        self.nets.retain(|net| net.net != settings.name || net.flags == flags);
         let place = self.nets.iter().position(|net| net.net == settings.name);
         let place = place.unwrap_or_else(|| {
-            let Settings { name, flags, note, mark } = settings;
+            let Settings { name, flags: _, note, mark } = settings;
             self.nets.push(Net {
-                net: name,
-                flags: flags.join(" "),
-                note,
+                net: (*name).to_owned(),
+                flags,
+                note: (*note).to_owned(),
                 mark: *mark,
                 runs: Vec::new(),
                 scores: Vec::new(),
