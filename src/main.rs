@@ -28,7 +28,7 @@ enum Subcommands {
     /// Train, register, serve and watch a model on a real table, with nothing else at hand
     Demo(commands::demo::Arguments),
     /// Train a model on a table and register it as a new version
-    Train(commands::train::Arguments),
+    Train(Box<commands::train::Arguments>),
     /// Train several kinds of model on one split of a table and compare them
     Compare(commands::compare::Arguments),
     /// Serve the registered models over HTTP
