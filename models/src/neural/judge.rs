@@ -80,7 +80,7 @@ mod tests {
         assert_eq!(pinball.metrics.values["pinball_loss"], 0.625);
         let levels = Levels::new(&[0.25, 0.75]).unwrap();
         let both = judged(&task(LossKind::Quantiles(levels)), &target, &[9.0, 11.0, 13.0, 14.0], &labels);
-        assert_eq!(both.losses, [0.25, (0.75 + 0.5) / 2.0]);
+        assert_eq!(both.losses, [0.25, f64::midpoint(0.75, 0.5)]);
         assert_eq!(both.metrics.values["coverage"], 0.5);
     }
 
