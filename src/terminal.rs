@@ -97,12 +97,12 @@ impl TrainingBar {
     /// Shows what happened.
     pub(crate) fn event(&mut self, event: &TrainEvent) {
         match event {
-            TrainEvent::Started { training_rows, validation_rows, features, parameters, epochs, device } => {
+            TrainEvent::Started { training_rows, validation_rows, features, parameters, epochs, device, precision } => {
                 self.bar.finish_and_clear();
                 if self.shown {
                     note(format!(
                         "{}: {training_rows} training and {validation_rows} validation rows, {features} features, \
-                         {parameters} parameters, on {device}",
+                         {parameters} parameters, on {device} in {precision}",
                         self.prefix
                     ));
                 }

@@ -130,9 +130,10 @@ fn trains_until_interrupted() {
     let runtime = Runtime::new().unwrap();
     runtime.block_on(async {
         let mut interrupts = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt()).unwrap();
-        let device = "cpu".to_owned();
+        let (device, precision) = ("cpu".to_owned(), "f32".to_owned());
         let (training_rows, validation_rows, features, parameters, epochs) = (1, 1, 1, 1, 1);
-        let started = TrainEvent::Started { training_rows, validation_rows, features, parameters, epochs, device };
+        let started =
+            TrainEvent::Started { training_rows, validation_rows, features, parameters, epochs, device, precision };
         println!("\n{}", serde_json::to_string(&started).unwrap());
         interrupts.recv().await;
         let metadata = Box::new(contract::VersionMetadata::new("mlp"));

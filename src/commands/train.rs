@@ -206,7 +206,8 @@ fn options(arguments: &Arguments, home: &Path, directory: PathBuf) -> Result<Tra
         TaskChoice::Multiclass => Some(Task::Multiclass),
     };
     options.loss = arguments.loss.0;
-    options.model = arguments.net.settings(arguments.model)?;
+    options.device = models::device::resolve(&arguments.device)?;
+    options.model = arguments.net.settings(arguments.model, &options.device)?;
     options.encoders.numeric = match arguments.encoding {
         EncodingChoice::Auto if options.model.name() == NetName::Mlp => NumericEncoding::Standardise,
         EncodingChoice::Auto | EncodingChoice::NoisyQuantileNormal => NumericEncoding::NoisyQuantileNormal,
@@ -215,7 +216,6 @@ fn options(arguments: &Arguments, home: &Path, directory: PathBuf) -> Result<Tra
     };
     options.ignore.clone_from(&arguments.ignore);
     options.weight.clone_from(&arguments.weight);
-    options.device = models::device::resolve(&arguments.device)?;
     options.valid = arguments.valid;
     options.split = arguments.split.clone().map(Split::Column);
     options.seed = arguments.seed;

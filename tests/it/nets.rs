@@ -207,7 +207,12 @@ fn a_net_trained_in_half_precision_says_so() {
     let flags = ["--data", &data, "--name", "half", "--device", "cpu", "--precision", "bf16"];
     let registered = emberline.train(&[&flags[..], &COMMON].concat());
     assert_eq!(registered["metadata"]["hyper_parameters"]["precision"], "bf16");
+    // A CPU gains nothing by half precision, so that auto is F32 there, and the run's first event says so.
+    let flags = ["train", "--json", "--data", &data, "--name", "auto", "--device", "cpu", "--precision", "auto"];
+    let told = emberline.ok(&[&flags[..], &COMMON].concat());
+    let started: Value = serde_json::from_str(told.lines().next().unwrap()).unwrap();
+    assert_eq!((&started["event"], &started["precision"]), (&json!("started"), &json!("f32")), "{told}");
     let unknown = ["train", "--data", &data, "--target", "price", "--name", "m", "--precision", "fp8"];
     let complaint = emberline.fails(64, &unknown);
-    assert!(complaint.contains("expected one of f32, f16, bf16, got 'fp8'"), "{complaint}");
+    assert!(complaint.contains("expected one of auto, f32, f16, bf16, got 'fp8'"), "{complaint}");
 }

@@ -23,6 +23,8 @@ pub enum TrainEvent {
         epochs: usize,
         /// Device in its short form, such as `cpu`.
         device: String,
+        /// What matrices are multiplied in, such as `f32`.
+        precision: String,
     },
     /// An epoch ended.
     Epoch {

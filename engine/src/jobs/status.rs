@@ -91,6 +91,7 @@ impl JobStatus {
                 parameters: _,
                 epochs,
                 device: _,
+                precision: _,
             } => {
                 self.epochs = Some(*epochs);
             }

@@ -5,9 +5,13 @@
 use std::{fmt, str::FromStr};
 
 use burn::tensor::{Device, FloatDType};
+use contract::DeviceKind;
 use serde::{Deserialize, Serialize};
 
-use crate::{Error, Result};
+use crate::{
+    Error, Result,
+    device::{list, to_burn},
+};
 
 /// What matrices are multiplied in while a net is trained.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,16 +49,41 @@ impl Precision {
         }
     }
 
+    /// What `auto` means on `device`: half precision on a GPU of silicon that computes in it, else F32, because a CPU, and an adapter
+    /// that computes on one, gain nothing by half.
+    ///
+    /// # Errors
+    /// [`Error::Device`] when there is no such device.
+    pub fn auto(device: &contract::Device) -> Result<Self> {
+        // The CPU is told without asking a driver.
+        let real =
+            device.kind != DeviceKind::Cpu && list().iter().any(|found| found.device == *device && found.is_real_gpu());
+        if !real {
+            return Ok(Self::F32);
+        }
+        let burn_device = to_burn(device)?;
+        Ok(Self::best(|precision| precision.is_on(&burn_device)))
+    }
+
+    /// The one to train in where `has` says which there are: BF16 before F16, because it needs no scale, and F32 last.
+    fn best(has: impl Fn(Self) -> bool) -> Self {
+        [Self::Bf16, Self::F16].into_iter().find(|precision| has(*precision)).unwrap_or(Self::F32)
+    }
+
+    /// Whether `device` computes in this precision.
+    fn is_on(self, device: &Device) -> bool {
+        self.half().is_none_or(|half| device.supports_dtype(half))
+    }
+
     /// Checks that `device`, called `name`, computes in this precision.
     ///
     /// # Errors
     /// [`Error::Setting`] that names those which it has.
     pub(crate) fn check(self, device: &Device, name: &str) -> Result<()> {
-        let has = |precision: Self| precision.half().is_none_or(|half| device.supports_dtype(half));
-        if has(self) {
+        if self.is_on(device) {
             return Ok(());
         }
-        let those = Self::ALL.into_iter().filter(|precision| has(*precision)).map(Self::as_str);
+        let those = Self::ALL.into_iter().filter(|precision| precision.is_on(device)).map(Self::as_str);
         let those = those.collect::<Vec<_>>().join(" or ");
         Err(Error::Setting(format!("expected a precision that {name} computes in ({those}), got {self}")))
     }
@@ -132,6 +161,20 @@ mod tests {
         }
         assert_eq!("fp8".parse::<Precision>(), Err("expected one of f32, f16, bf16, got 'fp8'".to_owned()));
         assert_eq!(Scale::new(Precision::Bf16), None);
+    }
+
+    #[test]
+    fn auto_takes_bf16_then_f16_and_f32_where_there_is_no_half() {
+        for (there, best) in [
+            (&Precision::ALL[..], Precision::Bf16),
+            (&[Precision::F32, Precision::F16][..], Precision::F16),
+            (&[Precision::F32][..], Precision::F32),
+        ] {
+            assert_eq!(Precision::best(|precision| there.contains(&precision)), best, "of {there:?}");
+        }
+        // The CPU's tensors can be in half precision, which costs more than it brings.
+        assert!(Precision::F16.is_on(&Device::flex()));
+        assert_eq!(Precision::auto(&contract::Device::cpu()).unwrap(), Precision::F32);
     }
 
     #[test]

@@ -172,6 +172,7 @@ pub fn train(options: &TrainOptions, control: &TrainControl) -> Result<Trained> 
         parameters: layout.trained() as u64,
         epochs: options.model.epochs,
         device: options.device.to_string(),
+        precision: options.model.precision.to_string(),
     });
     let device_name = options.device.to_string();
     let job = FitJob {

@@ -125,6 +125,20 @@ fn a_gpu_trains_in_half_precision_where_it_has_it() {
     }
 }
 
+#[test]
+fn auto_is_a_precision_that_the_gpu_trains_in() {
+    let Some(gpu) = adapter() else { return };
+    let precision = Precision::auto(&gpu).unwrap();
+    if models::device::list().iter().any(|found| found.device == gpu && found.software) {
+        assert_eq!(precision, Precision::F32, "{gpu} is a CPU");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let table = csv(320, 1, Target::Price);
+    let model = NetSettings { epochs: 1, precision, ..NetSettings::mlp(vec![16], 0.0) };
+    let trained = run(&TrainOptions { device: gpu, model, ..options(directory.path(), "auto", &table) });
+    assert_eq!(trained.metadata.hyper_parameters["precision"], precision.as_str());
+}
+
 /// A small net of each kind but the plain perceptron, without dropout.
 fn small_nets() -> Vec<NetSettings> {
     let small = |name| {

@@ -47,12 +47,14 @@ fn a_regression_learns_its_function_and_tells_everything_about_itself() {
     assert!((best.sqrt() / metadata.metrics["rmse"] - 1.0).abs() < 1e-3);
 
     let events = events.lock();
-    let Some(TrainEvent::Started { training_rows: 960, validation_rows: 240, features: 4, parameters, .. }) =
-        events.first()
+    let Some(TrainEvent::Started {
+        training_rows: 960, validation_rows: 240, features: 4, parameters, precision, ..
+    }) = events.first()
     else {
         panic!("{:?}", events.first());
     };
     assert!(*parameters > 32 * 32);
+    assert_eq!(precision, "f32");
     assert_eq!(events.len(), metadata.curves.len() + 1);
 }
 

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
+use contract::Device;
 use models::neural::{
     EmbeddingSettings, NetName, NetSettings, Precision, Schedule,
     nets::{Body, Transformer},
@@ -85,9 +86,23 @@ pub(super) struct NetArguments {
     /// Let all classes weigh the same
     #[arg(long)]
     balanced: bool,
-    /// What matrices are multiplied in while training: f32, f16 or bf16, where the device has it; all else stays f32
-    #[arg(long, default_value = "f32")]
-    precision: Precision,
+    /// What matrices are multiplied in while training: f32, f16 or bf16, where the device has it; all else stays f32. By auto, half on a GPU that has it
+    #[arg(long, default_value = "f32", value_parser = parse_precision)]
+    precision: PrecisionChoice,
+}
+
+/// A precision, or none to choose it by the device.
+#[derive(Clone, Copy)]
+struct PrecisionChoice(Option<Precision>);
+
+fn parse_precision(text: &str) -> Result<PrecisionChoice, String> {
+    if text == "auto" {
+        return Ok(PrecisionChoice(None));
+    }
+    text.parse().map(|precision| PrecisionChoice(Some(precision))).map_err(|_: String| {
+        let known = Precision::ALL.map(Precision::as_str).join(", ");
+        format!("expected one of auto, {known}, got '{text}'")
+    })
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -109,8 +124,8 @@ enum ScheduleChoice {
 }
 
 impl NetArguments {
-    /// The settings of net `name` as the flags say.
-    pub(super) fn settings(&self, name: NetName) -> Result<NetSettings> {
+    /// The settings of net `name`, to be trained on `device`, as the flags say.
+    pub(super) fn settings(&self, name: NetName, device: &Device) -> Result<NetSettings> {
         let defaults = NetSettings::of(name);
         let mut given = Given { name, flags: Vec::new() };
         let body = self.body(defaults.body, &mut given);
@@ -133,7 +148,10 @@ impl NetArguments {
             average: self.average,
             label_smoothing: self.label_smoothing,
             balanced: self.balanced,
-            precision: self.precision,
+            precision: match self.precision.0 {
+                Some(precision) => precision,
+                None => Precision::auto(device)?,
+            },
         })
     }
 
