@@ -76,7 +76,7 @@ struct Document<'a> {
     grid: &'a [Cell],
 }
 
-const WHAT: &str = "Tree models on the CPU, library call beside library call, a peer's measured call overhead taken away. The \
+const WHAT: &str = "Tree models on the CPU, library call beside library call, each call of other rows, a peer's measured call overhead taken away. The \
                     models are LightGBM's, and all answer the same ones: we to LightGBM's last bit, lleaves and ONNX Runtime \
                     compiled and converted, XGBoost as carried over by `emberline export`, and beside it XGBoost with as many \
                     trees (depth 6) that it trained itself on the same function, both with the better of one thread and two. A ratio is the fastest peer's time over ours: the median over interleaved pairs with its 95 % \
