@@ -155,13 +155,15 @@ impl Requests {
             ),
             Self::Urgent => {
                 let (head, tail) = halves(r#""parameters":{"timeout":2000000,"priority":PRIORITY},"#, input, rows);
-                let (before, between) = head.split_once("PRIORITY").unwrap_or((&head, ""));
+                let heads = ["1", "2", "3"].map(|level| format!("'{}'", head.replace("PRIORITY", level))).join(", ");
+                // As little to do as for plain requests: the generator takes its time from the server.
                 format!(
                     "wrk.headers['Content-Type'] = 'application/json'\n\
+                     local heads = {{ {heads} }}\n\
                      request = function()\n\
                        count = (count + 1) % {COUNT}\n\
                        return wrk.format(nil, nil, nil,\n\
-                         '{before}' .. string.format('%d{between}%d.5,%d', count % 3 + 1, count, lane) .. '{tail}')\n\
+                         heads[count % 3 + 1] .. string.format('%d.5,%d', count, lane) .. '{tail}')\n\
                      end"
                 )
             }
