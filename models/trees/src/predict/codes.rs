@@ -17,7 +17,7 @@ use std::{
 
 use super::{
     plain::{PlainCode, PlainTest},
-    search::{Machine, Search},
+    search::{Float, KEYS, Levels, Machine, Search},
 };
 use crate::{
     Ensemble,
@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Thresholds that one byte can tell apart.
-const CUTS: usize = 255;
+pub(super) const CUTS: usize = 255;
 
 /// A split after coding: left when `byte[code] ≤ cut`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,24 +39,57 @@ pub struct Question {
 /// How a row's features become bytes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Codes {
-    ranks: Vec<Rank>,
+    pub(super) ranks: Vec<Rank>,
+    /// By rank, what turns one value into its codes. For f32 values, each cut is rounded down to an f32, so that `x > cut` says the
+    /// same.
+    narrow: Vec<Coder<f32>>,
+    wide: Vec<Coder<f64>>,
     tests: Vec<Membership>,
+    /// By [`KEYS`] features, whether one of them has a rank.
+    pub(super) strips: Vec<bool>,
     /// Bytes a row.
     count: usize,
 }
 
 /// The thresholds of a feature, for splits that treat missing values alike.
 #[derive(Clone, Debug)]
-pub struct Rank {
-    feature: usize,
+pub(super) struct Rank {
+    pub(super) feature: usize,
     missing: Missing,
     /// Ascending and distinct: a value's rank is the number of them below it.
     cuts: Vec<f64>,
-    wide: Search<f64>,
-    /// For f32 values: each cut rounded down to an f32, so that `x > cut` says the same.
-    narrow: Search<f32>,
-    /// The first of its `cuts.len().div_ceil(CUTS)` codes.
-    first: usize,
+    /// For many f32 values at once.
+    pub(super) levels: Levels,
+    /// The first of its codes.
+    pub(super) first: usize,
+}
+
+/// What is read of a [`Rank`] for one row, and no more: a row that comes alone finds little of it in the cache.
+#[derive(Clone, Debug)]
+struct Coder<T> {
+    feature: u32,
+    first: u32,
+    codes: u32,
+    search: Search<T>,
+}
+
+impl<T: Float> Coder<T> {
+    const fn new((feature, first, codes): (u32, u32, u32), search: Search<T>) -> Self {
+        Self { feature, first, codes, search }
+    }
+
+    /// Code `c` goes to `out[c * stride]`.
+    #[inline(always)]
+    fn code(&self, machine: impl Machine, value: T, stride: usize, out: &mut [u8]) {
+        let (number, first) = (self.search.rank(machine, value), self.first as usize);
+        if self.codes == 1 {
+            out[first * stride] = number as u8;
+            return;
+        }
+        for chunk in 0..self.codes as usize {
+            out[(first + chunk) * stride] = number.saturating_sub(chunk * CUTS).min(CUTS) as u8;
+        }
+    }
 }
 
 /// A test that is not an order: 0 where it holds, else 1.
@@ -152,7 +185,7 @@ impl Codes {
                 asked.add(&split, sets, rules.compare);
             }
         }
-        let codes = Self::numbered(&mut asked, &sets);
+        let codes = Self::numbered(&mut asked, &sets, rules.compare);
         if codes.count > usize::from(u16::MAX) {
             return None;
         }
@@ -178,21 +211,21 @@ impl Codes {
         Some((codes, questions))
     }
 
-    fn numbered(asked: &mut Asked, sets: &Sets) -> Self {
+    fn numbered(asked: &mut Asked, sets: &Sets, precision: Precision) -> Self {
         let mut codes = Self::default();
         for ((feature, missing), cuts) in &asked.cuts {
             let cuts: Vec<f64> = cuts.iter().map(|cut| cut.0).collect();
-            let chunks = cuts.len().div_ceil(CUTS);
             let missing = MISSING[usize::from(*missing)];
             let floors: Vec<f32> = cuts.iter().map(|cut| floor(*cut)).collect();
-            codes.ranks.push(Rank {
-                feature: *feature as usize,
-                missing,
-                wide: Search::new(&cuts, missing),
-                narrow: Search::new(&floors, missing),
-                cuts,
-                first: codes.count,
-            });
+            let narrow = Search::new(&floors, missing);
+            let levels = Levels::new(&floors, &narrow);
+            let (first, chunks) = (codes.count, cuts.len().div_ceil(CUTS));
+            let place = (*feature, first as u32, chunks as u32);
+            codes.narrow.push(Coder::new(place, narrow));
+            if precision == Precision::F64 {
+                codes.wide.push(Coder::new(place, Search::new(&cuts, missing)));
+            }
+            codes.ranks.push(Rank { feature: *feature as usize, missing, levels, cuts, first });
             codes.count += chunks;
         }
         for (place, ((feature, missing, key), number)) in asked.tests.iter_mut().enumerate() {
@@ -205,6 +238,9 @@ impl Codes {
             codes.tests.push(Membership { feature, missing, member });
         }
         codes.count += codes.tests.len();
+        let strips = codes.ranks.iter().map(|rank| rank.feature / KEYS);
+        codes.strips = vec![false; strips.clone().max().map_or(0, |last| last + 1)];
+        strips.for_each(|strip| codes.strips[strip] = true);
         codes
     }
 
@@ -242,22 +278,33 @@ impl Codes {
     /// Codes one row of features; code `c` goes to `out[c * stride]`.
     #[inline(always)]
     pub(super) fn row<T: Value>(&self, machine: impl Machine, row: &[T], rules: Rules, stride: usize, out: &mut [u8]) {
-        for rank in &self.ranks {
-            let value = row[rank.feature];
-            let number = value.rank_in(machine, rank, rules);
-            let codes = rank.cuts.len().div_ceil(CUTS);
-            if codes == 1 {
-                out[rank.first * stride] = number as u8;
-                continue;
+        if T::compares_as_f32(rules) {
+            for coder in &self.narrow {
+                coder.code(machine, row[coder.feature as usize].narrow(), stride, out);
             }
-            for chunk in 0..codes {
-                out[(rank.first + chunk) * stride] = number.saturating_sub(chunk * CUTS).min(CUTS) as u8;
+        } else {
+            for coder in &self.wide {
+                coder.code(machine, row[coder.feature as usize].wide(rules), stride, out);
             }
         }
+        self.tests(row, rules, stride, out);
+    }
+
+    /// The part of [`Codes::row`] that is not about order.
+    #[inline(always)]
+    pub(super) fn tests<T: Value>(&self, row: &[T], rules: Rules, stride: usize, out: &mut [u8]) {
         let first = self.count - self.tests.len();
         for (place, test) in self.tests.iter().enumerate() {
             out[(first + place) * stride] = u8::from(!test.holds(row[test.feature].wide(rules), rules));
         }
+    }
+}
+
+impl Rank {
+    /// How many codes it takes.
+    #[inline(always)]
+    pub(super) const fn codes(&self) -> usize {
+        self.cuts.len().div_ceil(CUTS)
     }
 }
 
@@ -327,8 +374,12 @@ impl Membership {
 pub trait Value: Copy + Send + Sync + private::Sealed {
     /// The value as f64, in the precision in which it is compared.
     fn wide(self, rules: Rules) -> f64;
-    #[doc(hidden)]
-    fn rank_in(self, machine: impl Machine, rank: &Rank, rules: Rules) -> usize;
+    /// The nearest f32.
+    fn narrow(self) -> f32;
+    /// The values as they are, if they are f32.
+    fn f32s(values: &[Self]) -> Option<&[f32]>;
+    /// Whether [`Value::narrow`] lies on the same side of every threshold as the value itself, once thresholds are rounded down.
+    fn compares_as_f32(rules: Rules) -> bool;
 }
 
 mod private {
@@ -343,8 +394,16 @@ impl Value for f32 {
     }
 
     #[inline(always)]
-    fn rank_in(self, machine: impl Machine, rank: &Rank, _: Rules) -> usize {
-        rank.narrow.rank(machine, self)
+    fn narrow(self) -> f32 {
+        self
+    }
+
+    fn f32s(values: &[Self]) -> Option<&[f32]> {
+        Some(values)
+    }
+
+    fn compares_as_f32(_: Rules) -> bool {
+        true
     }
 }
 
@@ -354,11 +413,16 @@ impl Value for f64 {
     }
 
     #[inline(always)]
-    fn rank_in(self, machine: impl Machine, rank: &Rank, rules: Rules) -> usize {
-        match rules.compare {
-            Precision::F32 => rank.narrow.rank(machine, self as f32),
-            Precision::F64 => rank.wide.rank(machine, self),
-        }
+    fn narrow(self) -> f32 {
+        self as f32
+    }
+
+    fn f32s(_: &[Self]) -> Option<&[f32]> {
+        None
+    }
+
+    fn compares_as_f32(rules: Rules) -> bool {
+        matches!(rules.compare, Precision::F32)
     }
 }
 

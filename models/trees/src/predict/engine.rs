@@ -10,10 +10,11 @@ use super::{
 use super::{
     bits::Groups,
     codes::Value,
+    direct::Direct,
     forest::{Forest, Laid},
     machine::{Instructions, Machine},
     masks::{LANES, Lanes, Steps, add},
-    search::Portable,
+    search::{KEYS, Portable},
     walk::{ABREAST, Nodes},
 };
 use crate::Ensemble;
@@ -28,6 +29,8 @@ pub enum Way {
     Masks,
     /// Node by node.
     Walk,
+    /// Node by node, on values that are not coded.
+    Direct,
     /// As the reference does.
     Reference,
 }
@@ -37,12 +40,17 @@ pub enum Way {
 pub struct Scratch {
     /// One [`Lanes`] a code.
     lanes: Vec<Lanes>,
-    /// A row's bytes, row by row.
-    bytes: Vec<u8>,
+    /// Rows' codes, row by row.
+    #[cfg(target_arch = "x86_64")]
+    bytes: Vec<[u8; CODES]>,
     masks: Vec<Lanes>,
+    columns: Columns,
     f32: Vec<f32>,
     f64: Vec<f64>,
 }
+
+/// Some rows' values by feature.
+type Columns = Vec<[f32; KEYS]>;
 
 /// An engine for sums in `S`.
 pub(super) struct Engine<S> {
@@ -51,6 +59,7 @@ pub(super) struct Engine<S> {
     wide: Option<Groups<u64>>,
     masks: Option<Vec<Steps>>,
     walk: Nodes,
+    direct: Option<Direct>,
     machine: Machine,
 }
 
@@ -85,8 +94,16 @@ const BLOCK: usize = 256;
 #[cfg(target_arch = "x86_64")]
 const SIDE_BY_SIDE: usize = 4;
 
+/// So many rows are worth coding as a block.
+const IN_BLOCK: usize = 8;
+
 /// Blocks of rows that masks are made for at once, when there are as many.
 pub(super) const BLOCKS: usize = 4;
+
+/// How many rows of `width` there are in `len`. Most models have one output, and a division takes as long as a small tree.
+pub(super) const fn rows_of(len: usize, width: usize) -> usize {
+    if width == 1 { len } else { len / width }
+}
 
 impl<S: Sums> Engine<S> {
     pub(super) fn new(ensemble: &Ensemble, instructions: Instructions) -> Option<Self> {
@@ -102,6 +119,7 @@ impl<S: Sums> Engine<S> {
             wide,
             masks: trees.iter().map(Steps::new).collect(),
             walk: Nodes::new(trees, codes),
+            direct: Direct::new(&forest),
             forest,
             machine,
         })
@@ -115,13 +133,17 @@ impl<S: Sums> Engine<S> {
         if !ways.contains(&Way::Masks) {
             self.masks = None;
         }
+        if !ways.contains(&Way::Direct) {
+            self.direct = None;
+        }
     }
 
     /// Bytes held.
     pub(super) fn bytes(&self) -> usize {
         let words = self.narrow.as_ref().map_or(0, Groups::bytes) + self.wide.as_ref().map_or(0, Groups::bytes);
         let masks = self.masks.iter().flatten().map(Steps::bytes).sum::<usize>();
-        self.forest.bytes() + words + masks + self.walk.bytes()
+        let direct = self.direct.as_ref().map_or(0, Direct::bytes);
+        self.forest.bytes() + words + masks + self.walk.bytes() + direct
     }
 
     /// The features' values that lie on the splits' thresholds, for rows that take all branches.
@@ -137,12 +159,17 @@ impl<S: Sums> Engine<S> {
     pub(super) fn ways(&self) -> Vec<Way> {
         let bits = (self.narrow.is_some() || self.wide.is_some()).then_some(Way::Bits);
         let masks = self.masks.is_some().then_some(Way::Masks);
-        [bits, masks, Some(Way::Walk)].into_iter().flatten().collect()
+        let direct = self.direct.as_ref().map(|_direct| Way::Direct);
+        [bits, masks, Some(Way::Walk), direct].into_iter().flatten().collect()
     }
 
     /// Margins of whole rows, that way if it is there, else by walking.
     pub(super) fn margins<T: Value>(&self, way: Way, rows: &[T], scratch: &mut Scratch, out: &mut [f64]) {
         match (way, &self.masks, &self.narrow, &self.wide) {
+            (Way::Direct, ..) => match &self.direct {
+                Some(direct) if T::compares_as_f32(self.forest.rules) => self.by_direct(direct, rows, scratch, out),
+                _ => self.by_walk(rows, scratch, out),
+            },
             (Way::Masks, Some(masks), _, _) => self.by_masks(masks, rows, scratch, out),
             #[cfg(target_arch = "x86_64")]
             (Way::Bits, _, Some(groups), _) => self.by_bits(groups, rows, scratch, out),
@@ -157,25 +184,45 @@ impl<S: Sums> Engine<S> {
         // Without it there are no groups.
         let Machine::Avx512(machine) = self.machine else { return };
         let (features, width) = (self.forest.features, self.forest.width);
-        let mut bytes = [[0; CODES]; SIDE_BY_SIDE];
+        let codes = self.forest.codes.count();
+        let (mut lanes, mut columns) = (std::mem::take(&mut scratch.lanes), std::mem::take(&mut scratch.columns));
+        lanes.resize(lanes.len().max(codes), [0; LANES]);
+        let mut kept = std::mem::take(&mut scratch.bytes);
+        kept.resize(SIDE_BY_SIDE, [0; CODES]);
+        let Some(bytes) = kept.first_chunk_mut::<SIDE_BY_SIDE>() else { return };
         let sums = S::of_scratch(scratch);
-        let count = out.len() / width;
-        let mut row = 0;
-        while row < count {
-            let together = if count - row >= SIDE_BY_SIDE { SIDE_BY_SIDE } else { 1 };
-            sums.clear();
-            for (place, bytes) in bytes.iter_mut().enumerate().take(together) {
-                self.code(&rows[(row + place) * features..][..features], 1, bytes);
-                sums.extend_from_slice(self.forest.start());
+        for (part, out) in out.chunks_mut(LANES * width).enumerate() {
+            let count = rows_of(out.len(), width);
+            let rows = &rows[part * LANES * features..][..count * features];
+            let in_block = count >= IN_BLOCK;
+            if in_block {
+                self.code_blocks(rows, &mut columns, &mut lanes[..codes]);
             }
-            if together == 1 {
-                W::walk(machine, &self.forest, groups, &[bytes[0]], sums);
-            } else {
-                W::walk(machine, &self.forest, groups, &bytes, sums);
+            let mut row = 0;
+            while row < count {
+                let together = if count - row >= SIDE_BY_SIDE { SIDE_BY_SIDE } else { 1 };
+                sums.clear();
+                for (place, bytes) in bytes.iter_mut().enumerate().take(together) {
+                    sums.extend_from_slice(self.forest.start());
+                    if !in_block {
+                        self.code(&rows[(row + place) * features..][..features], 1, bytes);
+                    }
+                }
+                if in_block {
+                    for (code, lanes) in lanes[..codes].iter().enumerate() {
+                        bytes.iter_mut().zip(&lanes[row..]).for_each(|(bytes, byte)| bytes[code] = *byte);
+                    }
+                }
+                if together == 1 {
+                    W::walk(machine, &self.forest, groups, std::array::from_ref(&bytes[0]), sums);
+                } else {
+                    W::walk(machine, &self.forest, groups, bytes, sums);
+                }
+                self.finish(sums, &mut out[row * width..][..together * width]);
+                row += together;
             }
-            self.finish(sums, &mut out[row * width..][..together * width]);
-            row += together;
         }
+        (scratch.lanes, scratch.columns, scratch.bytes) = (lanes, columns, kept);
     }
 
     fn by_masks<T: Value>(&self, trees: &[Steps], rows: &[T], scratch: &mut Scratch, out: &mut [f64]) {
@@ -193,15 +240,12 @@ impl<S: Sums> Engine<S> {
     /// Up to `B` blocks of rows by masks, side by side: a split is fetched once for all, and none waits for another's mask.
     fn blocks<const B: usize, T: Value>(&self, trees: &[Steps], rows: &[T], scratch: &mut Scratch, out: &mut [f64]) {
         let forest = &self.forest;
-        let (features, width, codes) = (forest.features, forest.width, forest.codes.count().max(1));
+        let (width, codes) = (forest.width, forest.codes.count().max(1));
         let mut lanes = std::mem::take(&mut scratch.lanes);
         let mut masks = std::mem::take(&mut scratch.masks);
         lanes.resize(B * codes, [0; LANES]);
         masks.resize(trees.iter().map(Steps::masks).max().unwrap_or(0), [0; LANES]);
-        for row in 0..out.len() / width {
-            let block = &mut lanes[row / LANES * codes..][..codes];
-            self.code(&rows[row * features..][..features], LANES, &mut block.as_flattened_mut()[row % LANES..]);
-        }
+        self.code_blocks(rows, &mut scratch.columns, &mut lanes);
         // Output by output, so that those of a block's rows lie side by side.
         let sums = S::of_scratch(scratch);
         sums.clear();
@@ -264,21 +308,29 @@ impl<S: Sums> Engine<S> {
         let (features, width) = (forest.features, forest.width);
         // A row of no codes still asks for one where it has arrived.
         let codes = forest.codes.count().max(1);
-        let mut bytes = std::mem::take(&mut scratch.bytes);
-        bytes.resize(BLOCK * codes, 0);
+        let (mut lanes, mut columns) = (std::mem::take(&mut scratch.lanes), std::mem::take(&mut scratch.columns));
+        lanes.resize(BLOCKS * codes, [0; LANES]);
         let sums = S::of_scratch(scratch);
-        for (block, out) in out.chunks_mut(BLOCK * width).enumerate() {
-            let count = out.len() / width;
+        for (part, out) in out.chunks_mut(BLOCKS * LANES * width).enumerate() {
+            let count = rows_of(out.len(), width);
+            let rows = &rows[part * BLOCKS * LANES * features..][..count * features];
             sums.clear();
-            for lane in 0..count {
-                let row = &rows[(block * BLOCK + lane) * features..][..features];
-                self.code(row, 1, &mut bytes[lane * codes..][..codes]);
-                sums.extend_from_slice(forest.start());
+            (0..count).for_each(|_row| sums.extend_from_slice(forest.start()));
+            if count < ABREAST {
+                for (row, sums) in sums.chunks_exact_mut(width).enumerate() {
+                    let bytes = &mut lanes.as_flattened_mut()[..codes];
+                    self.code(&rows[row * features..][..features], 1, bytes);
+                    self.walk.row::<1>(bytes, |tree, leaf| forest.add(&forest.trees[tree], leaf, sums));
+                }
+                self.finish(sums, out);
+                continue;
             }
+            self.code_blocks(rows, &mut columns, &mut lanes);
+            let from = |row: usize| &lanes[row / LANES * codes..][..codes].as_flattened()[row % LANES..];
             let together = count - count % ABREAST;
             for (place, tree) in forest.trees.iter().enumerate() {
                 for row in (0..together).step_by(ABREAST) {
-                    let leaves = self.walk.rows(place, &bytes[row * codes..], codes);
+                    let leaves = self.walk.rows(place, from(row));
                     for (leaf, sums) in leaves.iter().zip(sums[row * width..].chunks_exact_mut(width)) {
                         forest.add(tree, *leaf as usize, sums);
                     }
@@ -286,11 +338,55 @@ impl<S: Sums> Engine<S> {
             }
             for row in together..count {
                 let sums = &mut sums[row * width..][..width];
-                self.walk.row(&bytes[row * codes..][..codes], |tree, leaf| forest.add(&forest.trees[tree], leaf, sums));
+                self.walk.row::<LANES>(from(row), |tree, leaf| forest.add(&forest.trees[tree], leaf, sums));
             }
             self.finish(sums, out);
         }
-        scratch.bytes = bytes;
+        (scratch.lanes, scratch.columns) = (lanes, columns);
+    }
+
+    fn by_direct<T: Value>(&self, direct: &Direct, rows: &[T], scratch: &mut Scratch, out: &mut [f64]) {
+        let forest = &self.forest;
+        let (features, width) = (forest.features, forest.width);
+        let sums = S::of_scratch(scratch);
+        for (rows, out) in rows.chunks(BLOCK * features).zip(out.chunks_mut(BLOCK * width)) {
+            let count = rows_of(out.len(), width);
+            sums.clear();
+            (0..count).for_each(|_row| sums.extend_from_slice(forest.start()));
+            let together = count - count % ABREAST;
+            for (place, tree) in forest.trees.iter().enumerate() {
+                for row in (0..together).step_by(ABREAST) {
+                    let leaves = direct.rows(place, &rows[row * features..][..ABREAST * features], features);
+                    for (leaf, sums) in leaves.iter().zip(sums[row * width..].chunks_exact_mut(width)) {
+                        forest.add(tree, *leaf as usize, sums);
+                    }
+                }
+            }
+            for row in together..count {
+                let sums = &mut sums[row * width..][..width];
+                direct.row(&rows[row * features..][..features], |tree, leaf| {
+                    forest.add(&forest.trees[tree], leaf, sums);
+                });
+            }
+            self.finish(sums, out);
+        }
+    }
+
+    /// Codes rows of features, block by block.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables, reason = "only vectors need columns"))]
+    fn code_blocks<T: Value>(&self, rows: &[T], columns: &mut Columns, lanes: &mut [Lanes]) {
+        let (features, codes) = (self.forest.features, self.forest.codes.count());
+        // Of rows without features, each is like the others, and none has a code.
+        for (rows, lanes) in rows.chunks(LANES * features.max(1)).zip(lanes.chunks_mut(codes.max(1))) {
+            #[cfg(target_arch = "x86_64")]
+            if let (Machine::Avx512(machine), Some(rows)) = (self.machine, T::f32s(rows)) {
+                Avx512::block(machine, &self.forest.codes, rows, features, self.forest.rules, columns, lanes);
+                continue;
+            }
+            for (lane, row) in rows.chunks_exact(features).enumerate() {
+                self.code(row, LANES, &mut lanes.as_flattened_mut()[lane..]);
+            }
+        }
     }
 
     /// Codes one row of features; code `c` goes to `out[c * stride]`.
@@ -307,8 +403,14 @@ impl<S: Sums> Engine<S> {
 
     fn finish(&self, sums: &[S], out: &mut [f64]) {
         let width = self.forest.width;
-        for (place, (sum, out)) in sums.iter().zip(out).enumerate() {
-            *out = self.forest.finish(place % width, *sum);
+        if let ([sum], [out]) = (sums, &mut *out) {
+            *out = self.forest.finish(0, *sum);
+            return;
+        }
+        for (sums, out) in sums.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
+            for (margin, (sum, out)) in sums.iter().zip(out).enumerate() {
+                *out = self.forest.finish(margin, *sum);
+            }
         }
     }
 }

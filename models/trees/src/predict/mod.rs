@@ -8,6 +8,7 @@
 //! | `bits` | trees of up to 64 leaves, with AVX-512 | 1 or 4 |
 //! | `masks` | trees of up to 256 leaves | 64 to 256 |
 //! | `walk` | all | 1 or 8 |
+//! | `direct` | few trees that compare numbers: rows do not become bytes | 1 or 8 |
 //! | [the reference](mod@crate::reference) | linear leaves; the least or the greatest of the trees | 1 |
 //!
 //! All of them add leaf values in the order of the trees and in the source's precision, so a row's answer does not depend on
@@ -24,6 +25,7 @@ mod avx2;
 mod avx512;
 mod bits;
 mod codes;
+mod direct;
 mod engine;
 mod forest;
 mod machine;
@@ -36,7 +38,7 @@ mod walk;
 use std::cell::RefCell;
 
 pub use codes::Value;
-use engine::{BLOCKS, Engine};
+use engine::{BLOCKS, Engine, rows_of};
 pub use engine::{Scratch, Way};
 pub use machine::Instructions;
 use masks::LANES;
@@ -139,7 +141,7 @@ impl Predictor {
     /// # Errors
     /// [`Error::Content`] when `rows` or `out` are not whole rows, or not of the same number.
     pub fn margins<T: Value>(&self, rows: &[T], scratch: &mut Scratch, out: &mut [f64]) -> Result<()> {
-        match self.choice.plan(out.len() / self.ensemble.output.width) {
+        match self.choice.plan(rows_of(out.len(), self.ensemble.output.width)) {
             Some(Plan { rows: _, way, parallel: true, nanos_a_row: _ }) => self.margins_in_parallel(*way, rows, out),
             Some(Plan { rows: _, way, parallel: false, nanos_a_row: _ }) => self.margins_by(*way, rows, scratch, out),
             None => self.margins_by(Way::Walk, rows, scratch, out),
@@ -219,7 +221,7 @@ impl Predictor {
 
     fn check_rows<T>(&self, rows: &[T], out: &[f64]) -> Result<()> {
         let (features, width) = (self.ensemble.features.len(), self.ensemble.output.width);
-        let count = out.len() / width;
+        let count = rows_of(out.len(), width);
         if out.len() == count * width && rows.len() == count * features {
             return Ok(());
         }

@@ -9,16 +9,22 @@ pub(super) const KEYS: usize = 16;
 /// comparison of vectors, so a feature of up to 256 cuts costs two, and nothing depends on where the value lies.
 #[derive(Clone, Debug)]
 pub(super) struct Search<T> {
-    /// From the root to the cuts themselves; each padded with infinity, which is below nothing.
-    levels: Vec<Vec<[T; KEYS]>>,
+    /// From the root to the cuts themselves, one level behind the other; each padded with infinity, which is below nothing.
+    nodes: Vec<[T; KEYS]>,
+    /// Where each level begins; the first `levels` count.
+    starts: [u32; LEVELS],
+    levels: usize,
     /// The rank of what is missing.
     missing: usize,
     /// Numbers this near to zero are missing too; below zero for none.
     zero: T,
 }
 
+/// Enough for 16 million cuts, more than there are codes for.
+const LEVELS: usize = 6;
+
 /// How a machine counts the keys below a value.
-pub trait Machine: Copy {
+pub(super) trait Machine: Copy {
     /// Of f32.
     fn below_f32(self, keys: &[f32; KEYS], x: f32) -> usize;
     /// Of f64.
@@ -100,6 +106,12 @@ impl<T: Float> Search<T> {
             levels.push(lasts.chunks(KEYS).map(node).collect());
         }
         levels.reverse();
+        let mut starts = [0; LEVELS];
+        let mut nodes = Vec::with_capacity(levels.iter().map(Vec::len).sum());
+        for (start, level) in starts.iter_mut().zip(&levels) {
+            *start = nodes.len() as u32;
+            nodes.extend_from_slice(level);
+        }
         let (zero, rank) = match missing {
             Missing::Left => (T::of(-1.0), 0),
             Missing::Right => (T::of(-1.0), cuts.len()),
@@ -107,17 +119,47 @@ impl<T: Float> Search<T> {
             Missing::ZeroLeft => (T::of(ZERO), 0),
             Missing::ZeroRight => (T::of(ZERO), cuts.len()),
         };
-        Self { levels, missing: rank, zero }
+        Self { nodes, starts, levels: levels.len(), missing: rank, zero }
     }
 
     /// How many cuts lie below `x`.
     #[inline(always)]
     pub(super) fn rank(&self, machine: impl Machine, x: T) -> usize {
         let mut place = 0;
-        for level in &self.levels {
-            place = place * KEYS + T::below(machine, &level[place], x);
+        for start in self.starts.iter().take(self.levels) {
+            place = place * KEYS + T::below(machine, &self.nodes[*start as usize + place], x);
         }
         if x.is_nan() | (x.abs() <= self.zero) { self.missing } else { place }
+    }
+}
+
+/// The same cuts as a binary tree, level by level, for [`KEYS`] values side by side: a value at place `p` of a level goes on at
+/// `2p`, or at `2p + 1` when it lies above the cut there. Behind the last level its place is the number of cuts below it.
+#[derive(Clone, Debug)]
+pub(super) struct Levels {
+    /// Each level's cuts, padded with infinity to whole registers.
+    pub(super) levels: Vec<Vec<[f32; KEYS]>>,
+    /// The rank of what is missing.
+    pub(super) missing: i32,
+    /// Numbers this near to zero are missing too; below zero for none.
+    pub(super) zero: f32,
+}
+
+impl Levels {
+    /// Of the same cuts as `search`.
+    pub(super) fn new(cuts: &[f32], search: &Search<f32>) -> Self {
+        // So many places that the last one has no cut of its own.
+        let places = (cuts.len() + 1).next_power_of_two();
+        let mut levels = Vec::new();
+        let mut part = places;
+        while part > 1 {
+            let middles = (0..places / part).map(|number| number * part + part / 2 - 1);
+            let mut level: Vec<f32> = middles.map(|cut| cuts.get(cut).copied().unwrap_or(f32::INFINITY)).collect();
+            level.resize(level.len().next_multiple_of(KEYS), f32::INFINITY);
+            levels.push(level.as_chunks().0.to_vec());
+            part /= 2;
+        }
+        Self { levels, missing: search.missing as i32, zero: search.zero }
     }
 }
 
@@ -137,6 +179,19 @@ mod tests {
             assert_eq!(search.rank(Portable, f64::INFINITY), cuts.len());
             assert_eq!(search.rank(Portable, f64::NEG_INFINITY), 0);
             assert_eq!(search.rank(Portable, f64::NAN), cuts.len());
+        }
+    }
+
+    #[test]
+    fn a_place_behind_the_last_level_is_the_rank() {
+        for count in [0, 1, 2, 3, 15, 16, 17, 31, 255, 256, 5000] {
+            let cuts: Vec<f32> = (0..count).map(|cut| cut as f32 * 2.0).collect();
+            let levels = Levels::new(&cuts, &Search::new(&cuts, Missing::Right)).levels;
+            for x in (-1..=2 * count).map(|x| x as f32).chain([f32::INFINITY, f32::NEG_INFINITY]) {
+                let step = |place: usize, level: &Vec<_>| 2 * place + usize::from(x > level.as_flattened()[place]);
+                let expected = cuts.iter().filter(|cut| **cut < x).count();
+                assert_eq!(levels.iter().fold(0, step), expected, "{x} among {count}");
+            }
         }
     }
 

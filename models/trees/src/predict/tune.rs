@@ -55,13 +55,16 @@ impl Choice {
         let mut scratch = Scratch::default();
         let mut plans: Vec<Plan> = Vec::new();
         for count in ROWS {
-            let (rows, out) = (&rows[..count * features], &mut out[..count * width]);
+            let out = &mut out[..count * width];
+            let parts = ROWS[ROWS.len() - 1] / count;
             let mut best: Option<(Duration, Way, bool)> = None;
             for (way, parallel) in ways.iter().flat_map(|way| [(*way, false), (*way, true)]) {
                 if parallel && (count < 2 * super::LANES || rayon::current_num_threads() < 2) {
                     continue;
                 }
-                let took = fastest(|| {
+                let took = typical(|round| {
+                    // Other rows each time: those of a moment ago would be in the caches, and so would the nodes that they visit.
+                    let rows = &rows[round % parts * count * features..][..count * features];
                     let result = if parallel {
                         predictor.margins_in_parallel(way, rows, out)
                     } else {
@@ -84,20 +87,19 @@ impl Choice {
     }
 }
 
-/// The least of several runs: what disturbs a run makes it longer, never shorter.
-fn fastest(mut run: impl FnMut()) -> Duration {
-    let (began, mut least, mut rounds) = (Instant::now(), Duration::MAX, 0);
-    while rounds < ROUNDS || began.elapsed() < LONG_ENOUGH {
+/// The median of several runs.
+fn typical(mut run: impl FnMut(usize)) -> Duration {
+    let (began, mut times) = (Instant::now(), Vec::new());
+    while times.len() < ROUNDS || began.elapsed() < LONG_ENOUGH {
         let start = Instant::now();
-        run();
-        let took = start.elapsed();
-        least = least.min(took);
-        rounds += 1;
-        if took > TOO_LONG {
+        run(times.len());
+        times.push(start.elapsed());
+        if times.last().is_some_and(|took| *took > TOO_LONG) {
             break;
         }
     }
-    least
+    let middle = times.len() / 2;
+    *times.select_nth_unstable(middle).1
 }
 
 /// Rows whose values lie on thresholds, each as likely as the others, so that all branches are taken.

@@ -6,7 +6,10 @@
 
 use std::{collections::VecDeque, ops::Range};
 
-use super::forest::{Child, Laid};
+use super::{
+    forest::{Child, Laid},
+    masks::LANES,
+};
 
 /// Walks side by side.
 pub(super) const ABREAST: usize = 8;
@@ -142,17 +145,18 @@ impl Nodes {
         nodes
     }
 
-    /// Leads one row, given its codes, through all trees; `found` is told each tree and its leaf, in order.
+    /// Leads one row, given its codes, `STRIDE` bytes from one to the next, through all trees; `found` is told each tree and its leaf,
+    /// in order.
     #[inline]
-    pub(super) fn row(&self, row: &[u8], found: impl FnMut(usize, usize)) {
+    pub(super) fn row<const STRIDE: usize>(&self, row: &[u8], found: impl FnMut(usize, usize)) {
         match &self.packed {
-            Packed::Narrow(nodes) => self.row_in(nodes, row, found),
-            Packed::Wide(nodes) => self.row_in(nodes, row, found),
+            Packed::Narrow(nodes) => self.row_in::<STRIDE, _>(nodes, row, found),
+            Packed::Wide(nodes) => self.row_in::<STRIDE, _>(nodes, row, found),
         }
     }
 
     #[inline(always)]
-    fn row_in<N: Node>(&self, nodes: &[N], row: &[u8], mut found: impl FnMut(usize, usize)) {
+    fn row_in<const STRIDE: usize, N: Node>(&self, nodes: &[N], row: &[u8], mut found: impl FnMut(usize, usize)) {
         for (group, trees) in self.trees.chunks(ABREAST).enumerate() {
             let mut walked = [&nodes[..0]; ABREAST];
             for (lane, walked) in walked.iter_mut().enumerate() {
@@ -161,41 +165,37 @@ impl Nodes {
             }
             let depth = trees.iter().map(|tree| tree.depth).max().unwrap_or(0);
             let mut places = [0; ABREAST];
-            abreast(&mut places, depth, |lane, place| step(walked[lane], place, row));
+            abreast(&mut places, depth, |lane, place| step::<STRIDE, N>(walked[lane], place, row));
             for (lane, (tree, place)) in trees.iter().zip(places).enumerate() {
                 found(group * ABREAST + lane, self.leaves[tree.nodes.start + place] as usize);
             }
         }
     }
 
-    /// Leads [`ABREAST`] rows, given their codes, `stride` bytes a row, through one tree; gives their leaves.
+    /// Leads [`ABREAST`] rows of a block, given its codes from the first of these rows on, through one tree; gives their leaves.
     #[inline]
-    pub(super) fn rows(&self, tree: usize, rows: &[u8], stride: usize) -> [u32; ABREAST] {
+    pub(super) fn rows(&self, tree: usize, block: &[u8]) -> [u32; ABREAST] {
         let Root { nodes: range, depth } = &self.trees[tree];
         let mut places = [0; ABREAST];
         match &self.packed {
-            Packed::Narrow(nodes) => rows_in(&nodes[range.clone()], &mut places, *depth, rows, stride),
-            Packed::Wide(nodes) => rows_in(&nodes[range.clone()], &mut places, *depth, rows, stride),
+            Packed::Narrow(nodes) => rows_in(&nodes[range.clone()], &mut places, *depth, block),
+            Packed::Wide(nodes) => rows_in(&nodes[range.clone()], &mut places, *depth, block),
         }
         places.map(|place| self.leaves[range.start + place])
     }
 }
 
 #[inline(always)]
-fn rows_in<N: Node>(nodes: &[N], places: &mut [usize; ABREAST], depth: usize, rows: &[u8], stride: usize) {
-    let mut walkers = [&rows[..0]; ABREAST];
-    for (lane, walker) in walkers.iter_mut().enumerate() {
-        *walker = &rows[lane * stride..][..stride];
-    }
-    abreast(places, depth, |lane, place| step(nodes, place, walkers[lane]));
+fn rows_in<N: Node>(nodes: &[N], places: &mut [usize; ABREAST], depth: usize, block: &[u8]) {
+    abreast(places, depth, |lane, place| step::<LANES, N>(nodes, place, &block[lane..]));
 }
 
 /// Takes up to `depth` steps in each lane.
 #[inline(always)]
-fn abreast(places: &mut [usize; ABREAST], depth: usize, step: impl Fn(usize, usize) -> usize) {
+pub(super) fn abreast(places: &mut [usize; ABREAST], depth: usize, step: impl Fn(usize, usize) -> usize) {
     let mut taken = 0;
     while taken < depth {
-        for _ in 1..STEPS {
+        for _ in 1..STEPS.min(depth - taken) {
             for (lane, place) in places.iter_mut().enumerate() {
                 *place = step(lane, *place);
             }
@@ -215,7 +215,7 @@ fn abreast(places: &mut [usize; ABREAST], depth: usize, step: impl Fn(usize, usi
 }
 
 #[inline(always)]
-fn step<N: Node>(nodes: &[N], place: usize, row: &[u8]) -> usize {
+fn step<const STRIDE: usize, N: Node>(nodes: &[N], place: usize, row: &[u8]) -> usize {
     let node = nodes[place];
-    node.child() + usize::from(row[node.code()] > node.cut())
+    node.child() + usize::from(row[node.code() * STRIDE] > node.cut())
 }

@@ -1,7 +1,11 @@
 //! Every way gives the reference's bits.
 
 use proptest::prelude::*;
-use trees::predict::{Instructions, Predictor, Scratch, Way};
+use trees::{
+    Ensemble,
+    ensemble::{Missing, Node},
+    predict::{Instructions, Predictor, Scratch, Way},
+};
 
 use crate::random::{Draw, Shape, ensemble, shapes};
 
@@ -16,8 +20,20 @@ fn check(shape: &Shape, count: usize) -> Result<(), TestCaseError> {
     Instructions::here().into_iter().try_for_each(|instructions| check_with(shape, count, instructions))
 }
 
+/// What is drawn, and in plain ensembles, whose NaN all go left, every kind of NaN that [`Way::Direct`] knows.
+fn drawn(shape: &Shape) -> Ensemble {
+    let mut ensemble = ensemble(shape);
+    let splits = ensemble.trees.iter_mut().flat_map(|tree| &mut tree.nodes);
+    for (place, node) in splits.enumerate().filter(|_node| shape.plain) {
+        if let Node::Split(split) = node {
+            split.missing = [Missing::Left, Missing::Right, Missing::AsZero][place % 3];
+        }
+    }
+    ensemble
+}
+
 fn check_with(shape: &Shape, count: usize, instructions: Instructions) -> Result<(), TestCaseError> {
-    let predictor = Predictor::untuned_with(ensemble(shape), instructions).expect("what is drawn is sound");
+    let predictor = Predictor::untuned_with(drawn(shape), instructions).expect("what is drawn is sound");
     let mut draw = Draw::new(shape.seed ^ 1);
     let rows: Vec<Vec<f64>> = (0..count).map(|_| draw.row(shape.features, shape.levels)).collect();
     // The same numbers as f32 and as f64: what differs is how they come.
@@ -70,6 +86,7 @@ fn trees_of_words_masks_and_more_are_walked_alike() {
         assert!(predictor.ways().contains(&expected), "{leaves} leaves: {:?}", predictor.ways());
         let bits = leaves <= 64 && Instructions::best() == Instructions::Avx512;
         assert_eq!(predictor.ways().contains(&Way::Bits), bits, "{leaves} leaves");
+        assert_eq!(predictor.ways().contains(&Way::Direct), shape.plain, "{leaves} leaves");
         check(&shape, 200).expect("the reference's bits");
     }
 }

@@ -5,6 +5,7 @@
 #![expect(unsafe_code, reason = "vector loads take pointers; each is to an array of the register's size")]
 
 mod adds;
+mod block;
 
 use std::arch::x86_64::{
     __m512i, _CMP_LT_OQ, _mm512_add_epi32, _mm512_add_epi64, _mm512_castsi512_pd, _mm512_castsi512_ps,
