@@ -209,8 +209,8 @@ fn options(arguments: &Arguments, home: &Path, directory: PathBuf) -> Result<Tra
     options.device = models::device::resolve(&arguments.device)?;
     options.model = arguments.net.settings(arguments.model, &options.device)?;
     options.encoders.numeric = match arguments.encoding {
-        EncodingChoice::Auto if options.model.name() == NetName::Mlp => NumericEncoding::Standardise,
-        EncodingChoice::Auto | EncodingChoice::NoisyQuantileNormal => NumericEncoding::NoisyQuantileNormal,
+        EncodingChoice::Auto => options.model.name().numeric_encoding(),
+        EncodingChoice::NoisyQuantileNormal => NumericEncoding::NoisyQuantileNormal,
         EncodingChoice::Standardise => NumericEncoding::Standardise,
         EncodingChoice::QuantileNormal => NumericEncoding::QuantileNormal,
     };

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::nets::{Body, Embedding, NetShape, Segment, Transformer, quantile_edges};
 use super::precision::Precision;
-use crate::{Error, Result};
+use crate::{Error, Result, table::NumericEncoding};
 
 /// The nets that can be trained, by the names that they go by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,6 +39,18 @@ impl NetName {
             Self::MlpPle => "mlp-ple",
             Self::Tabm => "tabm",
             Self::FtTransformer => "ft-transformer",
+        }
+    }
+
+    /// How it takes numbers unless told otherwise. All but the plain perceptron do as the papers' code does: numbers of any
+    /// distribution become normal ones.
+    #[must_use]
+    pub const fn numeric_encoding(self) -> NumericEncoding {
+        match self {
+            Self::Mlp => NumericEncoding::Standardise,
+            Self::Resnet | Self::MlpPlr | Self::MlpPle | Self::Tabm | Self::FtTransformer => {
+                NumericEncoding::NoisyQuantileNormal
+            }
         }
     }
 

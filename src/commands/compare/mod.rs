@@ -10,7 +10,6 @@ use contract::{DeviceKind, DeviceSelector};
 use models::{
     compare::{BATCHES, CompareOptions, Compared, Comparison, Interval, compare},
     neural::{NetName, NetSettings, TrainOptions},
-    table::NumericEncoding,
 };
 use parking_lot::Mutex;
 use server::settings::parse_duration;
@@ -85,11 +84,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     base.time_budget = arguments.time_budget;
     let of = |name: &NetName| {
         let settings = NetSettings { epochs: arguments.epochs, patience: arguments.patience, ..NetSettings::of(*name) };
-        let encoding = match name {
-            NetName::Mlp => NumericEncoding::Standardise,
-            _ => NumericEncoding::NoisyQuantileNormal,
-        };
-        (settings, encoding)
+        (settings, name.numeric_encoding())
     };
     let mut devices = vec![contract::Device::cpu()];
     if device.kind != DeviceKind::Cpu {
