@@ -19,7 +19,7 @@ use clap::Args;
 
 use self::{
     ours::Ours,
-    peers::{ENGINES, KEPT, Peers, SAME_MODEL, Shape},
+    peers::{ENGINES, KEPT, Peers, SAME_MODEL, Shape, Timed},
     report::{Cell, Report, Threads},
 };
 use crate::{say, statistics::median};
@@ -187,8 +187,8 @@ fn measured(
             if hopeless || failed.iter().any(|(name, _reason)| name == engine) {
                 continue;
             }
-            match peers.time(engine, &shape.name, batch, threads, seconds) {
-                Ok(timed) => times.push(timed.own()),
+            match peers.time(engine, &shape.name, batch, threads, seconds).and_then(Timed::own) {
+                Ok(own) => times.push(own),
                 Err(error) => failed.push(((*engine).to_owned(), format!("{error:#}"))),
             }
         }

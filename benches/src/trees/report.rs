@@ -131,11 +131,12 @@ impl Report {
         Ok(())
     }
 
-    /// By engine, why it is not in the cells of the grid that it is not in.
-    fn absent(&self) -> BTreeMap<&str, Vec<&str>> {
-        let mut absent = BTreeMap::<&str, Vec<&str>>::new();
+    /// By engine and kind of reason, why it is not in the cells of the grid that it is not in.
+    fn absent(&self) -> BTreeMap<(&str, &str), Vec<&str>> {
+        let mut absent = BTreeMap::<(&str, &str), Vec<&str>>::new();
         for (engine, reason) in self.grid.iter().flat_map(|cell| &cell.failed) {
-            absent.entry(engine).or_default().push(reason);
+            let kind = reason.split(':').next().unwrap_or_default();
+            absent.entry((engine, kind)).or_default().push(reason);
         }
         absent
     }
@@ -185,8 +186,8 @@ impl Report {
         if !self.grid.is_empty() {
             let won = self.grid.iter().filter(|cell| cell.ratio.median > 1.0).count();
             writeln!(text, "\n## The grid\n\nFaster than every peer in {won} of {} cells.\n", self.grid.len())?;
-            for (engine, cells) in self.absent() {
-                writeln!(text, "- {engine} is not in {} of them: {}", cells.len(), cells[0])?;
+            for ((engine, _kind), reasons) in self.absent() {
+                writeln!(text, "- {engine} is not in {} of them; in the first, {}", reasons.len(), reasons[0])?;
             }
             text.push('\n');
             text.push_str(
