@@ -5,6 +5,7 @@
 
 mod all_on;
 mod bare_handler;
+mod bounds;
 mod generator;
 mod loading;
 mod memory;
@@ -102,6 +103,8 @@ enum Group {
     Mlserver,
     /// Against mosec.
     Mosec,
+    /// The marks of other rows at handlers that do next to nothing.
+    Bounds,
 }
 
 impl Group {
@@ -123,6 +126,7 @@ impl Group {
             Self::Trees => "trees",
             Self::Mlserver => "mlserver",
             Self::Mosec => "mosec",
+            Self::Bounds => "bound",
         }
     }
 
@@ -143,6 +147,7 @@ impl Group {
             Self::Trees => trees::trees(bench),
             Self::Mlserver => peers::mlserver(bench),
             Self::Mosec => peers::mosec(bench),
+            Self::Bounds => bounds::bounds(bench),
         }
     }
 }
