@@ -378,6 +378,8 @@ pub trait Value: Copy + Send + Sync + private::Sealed {
     fn narrow(self) -> f32;
     /// The values as they are, if they are f32.
     fn f32s(values: &[Self]) -> Option<&[f32]>;
+    /// Copies values whose type is wider to `out` as f32; false when one of them is no f32, and for f32 themselves.
+    fn narrowed(values: &[Self], out: &mut Vec<f32>) -> bool;
     /// Whether [`Value::narrow`] lies on the same side of every threshold as the value itself, once thresholds are rounded down.
     fn compares_as_f32(rules: Rules) -> bool;
 }
@@ -402,6 +404,10 @@ impl Value for f32 {
         Some(values)
     }
 
+    fn narrowed(_: &[Self], _: &mut Vec<f32>) -> bool {
+        false
+    }
+
     fn compares_as_f32(_: Rules) -> bool {
         true
     }
@@ -419,6 +425,17 @@ impl Value for f64 {
 
     fn f32s(_: &[Self]) -> Option<&[f32]> {
         None
+    }
+
+    fn narrowed(values: &[Self], out: &mut Vec<f32>) -> bool {
+        out.clear();
+        // Piece by piece: rows of f64 are known by their first numbers.
+        values.chunks(64).all(|values| {
+            out.extend(values.iter().map(|value| *value as f32));
+            let copies = &out[out.len() - values.len()..];
+            let same = |(value, copy): (&f64, &f32)| (f64::from(*copy) == *value) | value.is_nan();
+            values.iter().zip(copies).fold(true, |all, pair| all & same(pair))
+        })
     }
 
     fn compares_as_f32(rules: Rules) -> bool {

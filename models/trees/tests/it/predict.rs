@@ -47,6 +47,10 @@ fn check_with(shape: &Shape, count: usize, instructions: Instructions) -> Result
         let got: Vec<u64> = out.iter().map(|x| x.to_bits()).collect();
         prop_assert_eq!(&got, &reference(&predictor, &rounded), "f32 rows by {:?} with {}", way, instructions);
         out.fill(0.0);
+        predictor.margins_by(way, &rounded.concat(), &mut scratch, &mut out).expect("rows fit");
+        let got: Vec<u64> = out.iter().map(|x| x.to_bits()).collect();
+        prop_assert_eq!(&got, &reference(&predictor, &rounded), "f64 rows of f32 by {:?} with {}", way, instructions);
+        out.fill(0.0);
         predictor.margins_in_parallel(way, &wide, &mut out).expect("rows fit");
         let got: Vec<u64> = out.iter().map(|x| x.to_bits()).collect();
         prop_assert_eq!(&got, &reference(&predictor, &rows), "f64 rows by {:?} with {}", way, instructions);
