@@ -52,6 +52,7 @@ fn devices(report: &DoctorReport) -> String {
             device.interface.clone(),
             driver.into_iter().flatten().collect::<Vec<_>>().join(" "),
             device.memory_bytes.map_or_else(|| "unknown".to_owned(), bytes),
+            precisions(report, device),
             match &device.unusable {
                 Some(reason) => format!("cannot be used: {reason}"),
                 None => format!("--device {}", device.selectors.join(" or ")),
@@ -59,7 +60,14 @@ fn devices(report: &DoctorReport) -> String {
         ]
     };
     let rows: Vec<_> = report.devices.iter().map(row).collect();
-    table(&["device", "name", "interface", "driver", "memory", "use by"], &rows, &[4])
+    table(&["device", "name", "interface", "driver", "memory", "trains in", "use by"], &rows, &[4])
+}
+
+/// What `train --precision` takes there.
+fn precisions(report: &DoctorReport, device: &DeviceReport) -> String {
+    let those = report.self_tests.iter().filter(|test| test.device == device.device).flat_map(|test| &test.precisions);
+    let those: Vec<&str> = those.map(|precision| precision.as_str()).collect();
+    if those.is_empty() { "unknown".to_owned() } else { those.join(", ") }
 }
 
 fn features(report: &DoctorReport) -> String {

@@ -9,6 +9,7 @@ use super::{
     self_test::{self, self_test},
     to_burn,
 };
+use crate::neural::Precision;
 
 fn report(kind: DeviceKind, index: usize, name: &str, device_type: DeviceType, vendor_id: Option<u32>) -> DeviceReport {
     let device = Device { kind, index, name: name.to_owned() };
@@ -269,6 +270,7 @@ fn the_doctor_tests_every_device_and_reads_back_from_json() {
         println!("{}: {:?}", found.id, test.skipped);
         assert_eq!((&found.device, found.unusable.is_none()), (&test.device, test.passed), "{test:#?}");
         assert_eq!(test.steps.len(), if test.passed { 12 } else { 0 }, "{test:#?}");
+        assert_eq!(test.precisions.contains(&Precision::F32), test.passed, "{test:#?}");
     }
     assert_eq!(report.devices, list());
     assert_eq!(report.self_tests.len(), report.devices.len());

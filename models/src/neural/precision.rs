@@ -71,7 +71,7 @@ impl Precision {
     }
 
     /// Whether `device` computes in this precision.
-    fn is_on(self, device: &Device) -> bool {
+    pub(crate) fn is_on(self, device: &Device) -> bool {
         self.half().is_none_or(|half| device.supports_dtype(half))
     }
 

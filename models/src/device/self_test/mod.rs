@@ -14,8 +14,10 @@ use std::{
 use contract::Device;
 use serde::{Deserialize, Serialize};
 
-use super::{list, to_burn};
 use steps::Step;
+
+use super::{list, to_burn};
+use crate::neural::Precision;
 
 /// What one operation came to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -50,6 +52,9 @@ pub struct SelfTestReport {
     pub skipped: Option<String>,
     /// The steps, in the order in which they ran.
     pub steps: Vec<SelfTestStep>,
+    /// What nets can be trained in there; empty if the test could not run.
+    #[serde(default)]
+    pub precisions: Vec<Precision>,
 }
 
 /// Computes matrix products, sums, maxima and softmax with burn, and on GPUs bins values with a kernel of our own, and
@@ -77,7 +82,14 @@ pub fn self_test(device: &Device) -> SelfTestReport {
 }
 
 fn failed(device: &Device) -> SelfTestReport {
-    SelfTestReport { id: device.to_string(), device: device.clone(), passed: false, skipped: None, steps: Vec::new() }
+    SelfTestReport {
+        id: device.to_string(),
+        device: device.clone(),
+        passed: false,
+        skipped: None,
+        steps: Vec::new(),
+        precisions: Vec::new(),
+    }
 }
 
 /// The test itself. `alter` sees every result before it is judged: nothing in the product, a fault in tests.
@@ -88,7 +100,8 @@ pub(super) fn run(device: &Device, alter: &dyn Fn(&mut Vec<f32>)) -> SelfTestRep
     };
     let steps: Vec<SelfTestStep> =
         steps::all(device, &burn_device).into_iter().map(|step| judge(step, alter)).collect();
-    SelfTestReport { passed: steps.iter().all(|step| step.passed), steps, ..failed(device) }
+    let precisions = Precision::ALL.into_iter().filter(|precision| precision.is_on(&burn_device)).collect();
+    SelfTestReport { passed: steps.iter().all(|step| step.passed), steps, precisions, ..failed(device) }
 }
 
 fn judge(step: Step, alter: &dyn Fn(&mut Vec<f32>)) -> SelfTestStep {
