@@ -10,7 +10,7 @@ mod picture;
 mod test;
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, ExitCode},
 };
 
@@ -78,10 +78,10 @@ fn soak(arguments: &[String]) -> Result<()> {
     show(command.args(arguments))
 }
 
-/// The workspace's root.
+/// The workspace's root: that of the clone we were called in, also where clones share one target folder and another one built us.
 fn root() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().unwrap_or(here).to_path_buf()
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
+    here.parent().unwrap_or(&here).to_path_buf()
 }
 
 /// The cargo that runs us, in the workspace's root.

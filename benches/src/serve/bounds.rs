@@ -42,7 +42,7 @@ fn binary(bench: &Bench<'_>, answer: &std::path::Path) -> Result<Row> {
     let words = ["a bare actix-web handler that reads binary bodies and looks at nothing", "the same with JSON bodies"];
     let mut row =
         bench.row("bound-binary", [words[0], words[1], Figure::Rate.name()], None, pairs.outcome(Figure::Rate, None));
-    row.note = "What the generator and HTTP leave for the row `binary`, were reading either body free.".to_owned();
+    "What the generator and HTTP leave for the row `binary`, were reading either body free.".clone_into(&mut row.note);
     Ok(row)
 }
 

@@ -140,7 +140,7 @@ pub(super) struct Levels {
     /// Each level's cuts, padded with infinity to whole registers.
     pub(super) levels: Vec<Vec<[f32; KEYS]>>,
     /// The rank of what is missing.
-    pub(super) missing: i32,
+    pub(super) missing: u32,
     /// Numbers this near to zero are missing too; below zero for none.
     pub(super) zero: f32,
 }
@@ -159,7 +159,7 @@ impl Levels {
             levels.push(level.as_chunks().0.to_vec());
             part /= 2;
         }
-        Self { levels, missing: search.missing as i32, zero: search.zero }
+        Self { levels, missing: search.missing as u32, zero: search.zero }
     }
 }
 

@@ -52,7 +52,7 @@ fn block(codes: &Codes, rows: &[f32], features: usize, rules: Rules, columns: &m
         for rank in &codes.ranks {
             let number = ranks(&rank.levels, _mm512_castsi512_ps(load(&columns[rank.feature])));
             for chunk in 0..rank.codes() {
-                let above = _mm512_sub_epi32(number, _mm512_set1_epi32((chunk * CUTS) as i32));
+                let above = _mm512_sub_epi32(number, _mm512_set1_epi32(((chunk * CUTS) as u32).cast_signed()));
                 // Above 255 is 255.
                 let bytes = _mm512_cvtusepi32_epi8(_mm512_max_epi32(above, _mm512_setzero_si512()));
                 let Some(out) = out[rank.first + chunk].as_chunks_mut::<KEYS>().0.get_mut(group) else { break };
@@ -71,33 +71,34 @@ fn block(codes: &Codes, rows: &[f32], features: usize, rules: Rules, columns: &m
 #[target_feature(enable = "avx512f")]
 fn transpose(rows: &[f32], features: usize, first: usize, out: &mut [Column; KEYS]) {
     let width = (features - first).min(KEYS);
-    let mut r = [_mm512_setzero_ps(); KEYS];
-    for (register, row) in r.iter_mut().zip(rows.chunks_exact(features)) {
+    let mut inputs = [_mm512_setzero_ps(); KEYS];
+    for (input, row) in inputs.iter_mut().zip(rows.chunks_exact(features)) {
         let values = &row[first..][..width];
         // The same of the next rows will be asked for when these are coded.
         _mm_prefetch::<_MM_HINT_T0>(values.as_ptr().wrapping_add(KEYS * features).cast());
         // SAFETY: as many values are loaded as there are.
-        *register = unsafe { _mm512_maskz_loadu_ps(u16::MAX >> (KEYS - width), values.as_ptr()) };
+        *input = unsafe { _mm512_maskz_loadu_ps(u16::MAX >> (KEYS - width), values.as_ptr()) };
     }
     // Pairs of rows, then fours; then quarters of registers change places.
     let pairs: [__m512; KEYS] = std::array::from_fn(|at| {
-        let (a, b) = (r[at & !1], r[at | 1]);
-        if at % 2 == 0 { _mm512_unpacklo_ps(a, b) } else { _mm512_unpackhi_ps(a, b) }
+        let (even, odd) = (inputs[at & !1], inputs[at | 1]);
+        if at % 2 == 0 { _mm512_unpacklo_ps(even, odd) } else { _mm512_unpackhi_ps(even, odd) }
     });
     let fours: [__m512; KEYS] = std::array::from_fn(|at| {
         let from = (at & !3) + (at % 4) / 2;
-        let (a, b) = (_mm512_castps_pd(pairs[from]), _mm512_castps_pd(pairs[from + 2]));
-        _mm512_castpd_ps(if at % 2 == 0 { _mm512_unpacklo_pd(a, b) } else { _mm512_unpackhi_pd(a, b) })
+        let (upper, lower) = (_mm512_castps_pd(pairs[from]), _mm512_castps_pd(pairs[from + 2]));
+        _mm512_castpd_ps(if at % 2 == 0 { _mm512_unpacklo_pd(upper, lower) } else { _mm512_unpackhi_pd(upper, lower) })
     });
     // `fours[4 * quarter + column]`: that column of each quarter of four columns, of the quarter's four rows.
     for column in 0..4 {
-        let [a, b, c, d] = [fours[column], fours[4 + column], fours[8 + column], fours[12 + column]];
-        let (low, high) = (_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0x88>(c, d));
-        store(_mm512_castps_si512(_mm512_shuffle_f32x4::<0x88>(low, high)), &mut out[column]);
-        store(_mm512_castps_si512(_mm512_shuffle_f32x4::<0xdd>(low, high)), &mut out[8 + column]);
-        let (low, high) = (_mm512_shuffle_f32x4::<0xdd>(a, b), _mm512_shuffle_f32x4::<0xdd>(c, d));
-        store(_mm512_castps_si512(_mm512_shuffle_f32x4::<0x88>(low, high)), &mut out[4 + column]);
-        store(_mm512_castps_si512(_mm512_shuffle_f32x4::<0xdd>(low, high)), &mut out[12 + column]);
+        let (first, second) = (fours[column], fours[4 + column]);
+        let (third, fourth) = (fours[8 + column], fours[12 + column]);
+        let low = (_mm512_shuffle_f32x4::<0x88>(first, second), _mm512_shuffle_f32x4::<0x88>(third, fourth));
+        store(_mm512_castps_si512(_mm512_shuffle_f32x4::<0x88>(low.0, low.1)), &mut out[column]);
+        store(_mm512_castps_si512(_mm512_shuffle_f32x4::<0xdd>(low.0, low.1)), &mut out[8 + column]);
+        let high = (_mm512_shuffle_f32x4::<0xdd>(first, second), _mm512_shuffle_f32x4::<0xdd>(third, fourth));
+        store(_mm512_castps_si512(_mm512_shuffle_f32x4::<0x88>(high.0, high.1)), &mut out[4 + column]);
+        store(_mm512_castps_si512(_mm512_shuffle_f32x4::<0xdd>(high.0, high.1)), &mut out[12 + column]);
     }
 }
 
@@ -114,7 +115,7 @@ fn ranks(tree: &Levels, values: __m512) -> __m512i {
     }
     let near = _mm512_cmp_ps_mask::<_CMP_LE_OQ>(_mm512_abs_ps(values), _mm512_set1_ps(tree.zero));
     let missing = near | _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(values, values);
-    _mm512_mask_mov_epi32(places, missing, _mm512_set1_epi32(tree.missing))
+    _mm512_mask_mov_epi32(places, missing, _mm512_set1_epi32(tree.missing.cast_signed()))
 }
 
 /// The cut at each place of a level. A permutation picks from two registers, and a bit of the place from two permutations; from
