@@ -23,6 +23,7 @@ use self::{
     protocol::{Answer, Request},
 };
 
+const MODEL: &str = "/v2/models/{model}";
 const PATH: &str = "/v2/models/{model}/infer";
 /// Answered as soon as the server runs.
 const READY: &str = "/ready";
@@ -44,6 +45,9 @@ enum Kind {
         /// The answer's content type.
         #[arg(long, default_value = "application/json")]
         content_type: String,
+        /// File that describes the model, for clients that ask for it before they begin.
+        #[arg(long)]
+        metadata: Option<PathBuf>,
     },
     /// Computes a dense net with loops.
     Dense { file: PathBuf },
@@ -64,8 +68,9 @@ trait Net {
 fn main() -> Result<()> {
     let Cli { http, kind } = Cli::parse();
     match kind {
-        Kind::Bytes { file, content_type } => {
+        Kind::Bytes { file, content_type, metadata } => {
             let bytes = web::Bytes::from(fs_err::read(file)?);
+            let metadata = metadata.map(fs_err::read).transpose()?.map(web::Bytes::from);
             serve(&http, move |config| {
                 let (bytes, content_type) = (bytes.clone(), content_type.clone());
                 let answer = move |body: web::Bytes| {
@@ -75,6 +80,13 @@ fn main() -> Result<()> {
                     async move { HttpResponse::Ok().content_type(content_type).body(bytes) }
                 };
                 config.route(PATH, web::post().to(answer));
+                if let Some(metadata) = metadata.clone() {
+                    let tell = move || {
+                        let metadata = metadata.clone();
+                        async move { HttpResponse::Ok().content_type("application/json").body(metadata) }
+                    };
+                    config.route(MODEL, web::get().to(tell));
+                }
             })
         }
         Kind::Dense { file } => {

@@ -54,7 +54,7 @@ fn against_bare(
 ) -> Result<Vec<Row>> {
     let answer = tempfile::NamedTempFile::new()?;
     fs_err::write(answer.path(), served.post(INFER, &wrk::body())?)?;
-    let bare = bare::bytes(answer.path(), None)?;
+    let bare = bare::bytes(answer.path())?;
     let seen = Computed::before(served)?;
     let pairs = pairs::of_servers(bench, (served, load), (&bare, load))?;
     seen.check(served, load.requests)?;

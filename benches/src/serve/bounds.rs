@@ -2,22 +2,18 @@
 //!
 //! A missed mark is only understood beside its limit. These rows have no marks of their own.
 
-use std::collections::BTreeMap;
+use std::thread;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow, ensure};
 
 use super::{
     Bench, INFER,
-    overload::{GENERATOR_CORE, SERVER_CORE, TARGET},
+    overload::{self, GENERATOR_CORE, SERVER_CORE, TARGET},
     pairs::{self, Figure},
     report::{Outcome, Row},
-    wrk::{self, Load, Requests},
+    wrk::{self, Measured, Requests},
 };
-use crate::{
-    say,
-    servers::{bare, net::Net, peers::TRITON},
-    statistics,
-};
+use crate::servers::{bare, net::Net, peers::TRITON};
 
 /// Requests a second that are refused at five times the capacity of the overload rows.
 const REFUSED: f64 = 4.0 * TARGET;
@@ -29,14 +25,14 @@ pub(super) fn bounds(bench: &Bench<'_>) -> Result<Vec<Row>> {
     let dense = bare::dense(&weights)?;
     fs_err::write(&answer, dense.post(INFER, &wrk::body())?)?;
 
-    let mut rows = vec![binary(bench, &answer)?, refusals(bench, &answer)?];
+    let mut rows = vec![binary(bench, &answer)?, refusals(bench, files.path(), &answer)?];
     rows.extend(triton(bench, &weights)?);
     Ok(rows)
 }
 
 /// Binary bodies against JSON bodies, where neither is looked at.
 fn binary(bench: &Bench<'_>, answer: &std::path::Path) -> Result<Row> {
-    let bare = bare::bytes(answer, None)?;
+    let bare = bare::bytes(answer)?;
     let (binary, json) = (bench.load(INFER, Requests::Binary), bench.load(INFER, Requests::Json));
     let pairs = pairs::of_servers(bench, (&bare, &binary), (&bare, &json))?;
     let words = ["a bare actix-web handler that reads binary bodies and looks at nothing", "the same with JSON bodies"];
@@ -46,33 +42,40 @@ fn binary(bench: &Bench<'_>, answer: &std::path::Path) -> Result<Row> {
     Ok(row)
 }
 
-/// A core's share that goes to reading requests and answering them with ready bytes.
-fn refusals(bench: &Bench<'_>, answer: &std::path::Path) -> Result<Row> {
-    let bare = bare::bytes(answer, Some(SERVER_CORE))?;
-    let load = Load { cpu: Some(GENERATOR_CORE), ..bench.load(INFER, Requests::Json) };
-    load.run(&bare.address)?;
-    let mut rates = Vec::new();
-    for round in 1..=bench.pairs() {
-        let measured = load.run(&bare.address)?;
-        say(&format!("round {round} of {}: {measured}", bench.pairs()));
-        rates.push(measured.rate);
+/// What is left of a core for computing when as many requests as are refused under overload are read there and answered at once, by
+/// a handler that looks at nothing. They arrive one by one, as in the rows `overload`.
+fn refusals(bench: &Bench<'_>, files: &std::path::Path, answer: &std::path::Path) -> Result<Row> {
+    let id = "bound-refusals";
+    if let Some(outcome) = overload::too_few_cores() {
+        return Ok(bench.row(id, ["a net beside refusals", "the net alone", Figure::Rate.name()], None, outcome));
     }
-    let shares: Vec<f64> = rates.iter().map(|rate| REFUSED / rate).collect();
-    let ours = BTreeMap::from([(Figure::Rate.name().to_owned(), statistics::median(&rates))]);
-    let outcome = Outcome::Measured {
-        ratio: statistics::median(&shares),
-        reached: None,
-        pairs: shares.len(),
-        ours,
-        theirs: BTreeMap::new(),
+    let (computing, width, _) = overload::sized(bench)?;
+    let metadata = files.join("metadata.json");
+    fs_err::write(&metadata, computing.get(&format!("/v2/models/{}", overload::MODEL))?)?;
+    let bare = bare::bytes_on(answer, &metadata, SERVER_CORE)?;
+    let compute = || -> Result<Measured> { overload::answered(bench, &computing) };
+    let beside = || -> Result<Measured> {
+        thread::scope(|scope| {
+            let refusing = scope.spawn(|| overload::offered(bench, &bare, REFUSED));
+            let measured = compute()?;
+            let refused = refusing.join().map_err(|_panic| anyhow!("the second generator panicked"))??;
+            ensure!(
+                refused.rate > 0.95 * REFUSED,
+                "{:.0} of {REFUSED:.0} refusals a second were answered",
+                refused.rate
+            );
+            Ok(measured)
+        })
     };
+    let pairs = pairs::interleaved(bench, beside, compute)?;
     let what = format!(
-        "a bare actix-web handler alone on core {SERVER_CORE}: share of the core that {REFUSED:.0} requests a second take"
+        "net 30-{width}-{width}-1 on core {SERVER_CORE}, where a bare actix-web handler answers {REFUSED:.0} requests/s too"
     );
-    let mut row = bench.row("bound-refusals", [&what, "the whole core", "share"], None, outcome);
+    let words = [what.as_str(), "the net alone on that core", Figure::Rate.name()];
+    let mut row = bench.row(id, words, None, pairs.outcome(Figure::Rate, None));
     row.note = format!(
-        "So many are refused at 5 × the capacity of the row `overload-5`. Generator on core {GENERATOR_CORE}; wrk keeps 64 requests under way, \
-         which shares out the kernel's work better than arrivals one by one."
+        "So many are refused at 5 × the capacity of the row `overload-5`. Both generators on core {GENERATOR_CORE}, the handler's an open \
+         loop."
     );
     Ok(row)
 }

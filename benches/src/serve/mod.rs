@@ -207,15 +207,7 @@ impl Bench<'_> {
     /// A load with the connections and seconds of the run.
     fn load<'a>(&self, path: &'a str, requests: Requests) -> Load<'a> {
         let input = Input::NET;
-        Load {
-            path,
-            input,
-            requests,
-            rows: 1,
-            seconds: self.seconds(),
-            connections: self.arguments.connections,
-            cpu: None,
-        }
+        Load { path, input, requests, rows: 1, seconds: self.seconds(), connections: self.arguments.connections }
     }
 
     /// Our server with nothing to serve yet.

@@ -11,6 +11,7 @@ use super::{
     Bench,
     generator::{Counts, Generate, Pace, Report},
     report::{Mark, Outcome, Row},
+    wrk::Measured,
 };
 use crate::{
     say,
@@ -35,7 +36,7 @@ const AT_A_TIME: usize = 16;
 const SATURATING: [f64; 4] = [1.5, 2.0, 1.25, 1.5];
 /// Width of the hidden layers to begin with.
 const FIRST_WIDTH: usize = 1024;
-const MODEL: &str = "heavy";
+pub(super) const MODEL: &str = "heavy";
 const DEADLINE: &str = "20ms";
 /// Offered load in multiples of the capacity; those between the marks are there to find the peak.
 const LOADS: [f64; 5] = [1.0, 1.5, 2.0, 3.0, 5.0];
@@ -44,8 +45,7 @@ const GOODPUT: &str = "goodput/s";
 const MISSED: &str = "share";
 
 pub(super) fn overload(bench: &Bench<'_>) -> Result<Vec<Row>> {
-    if thread::available_parallelism().map_or(1, std::num::NonZero::get) <= GENERATOR_CORE {
-        let outcome = Outcome::Skipped("it needs a core for the server and one for the generator".to_owned());
+    if let Some(outcome) = too_few_cores() {
         return Ok(vec![bench.row("overload", ["a compute-bound model under overload", "–", GOODPUT], None, outcome)]);
     }
     let (served, width, capacity) = sized(bench)?;
@@ -80,9 +80,15 @@ pub(super) fn overload(bench: &Bench<'_>) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
+/// Why nothing can be measured where the generator would share the server's core.
+pub(super) fn too_few_cores() -> Option<Outcome> {
+    (thread::available_parallelism().map_or(1, std::num::NonZero::get) <= GENERATOR_CORE)
+        .then(|| Outcome::Skipped("it needs a core for the server and one for the generator".to_owned()))
+}
+
 /// The server with a net of about the target's answers per second, its width, and its capacity: the most that it answers in time,
 /// whatever is offered.
-fn sized(bench: &Bench<'_>) -> Result<(Running, usize, f64)> {
+pub(super) fn sized(bench: &Bench<'_>) -> Result<(Running, usize, f64)> {
     let mut width = FIRST_WIDTH;
     for _ in 0..ATTEMPTS {
         let layers = [width, width, 1];
@@ -109,6 +115,16 @@ fn sized(bench: &Bench<'_>) -> Result<(Running, usize, f64)> {
         width = ((better / 32.0).round() as usize).clamp(1, 256) * 32;
     }
     bail!("no width gives about {TARGET} answers/s")
+}
+
+/// Some requests at a time.
+pub(super) fn answered(bench: &Bench<'_>, served: &Running) -> Result<Measured> {
+    Ok(generate(bench, served, Pace::Closed(AT_A_TIME))?.measured())
+}
+
+/// So many requests a second, one by one.
+pub(super) fn offered(bench: &Bench<'_>, served: &Running, rate: f64) -> Result<Measured> {
+    Ok(generate(bench, served, Pace::Rate(rate))?.measured())
 }
 
 /// One load by the generator.

@@ -3,6 +3,7 @@
 use std::{
     fmt,
     io::Write,
+    process::Command,
     sync::atomic::{AtomicU64, Ordering},
 };
 
@@ -10,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use tempfile::NamedTempFile;
 
-use crate::servers::{net::FEATURES, pinned};
+use crate::servers::net::FEATURES;
 
 /// Rows start anew behind this many: their first feature counts up in halves, which FP32 holds exactly so far.
 const COUNT: u64 = 1 << 22;
@@ -53,8 +54,6 @@ pub(crate) struct Load<'a> {
     pub(crate) rows: usize,
     pub(crate) seconds: u64,
     pub(crate) connections: usize,
-    /// The one core that it may use.
-    pub(crate) cpu: Option<usize>,
 }
 
 /// What was seen.
@@ -100,8 +99,8 @@ impl Load<'_> {
     pub(crate) fn run(&self, address: &str) -> Result<Measured> {
         let mut script = NamedTempFile::new()?;
         script.write_all(self.script(LOADS.fetch_add(1, Ordering::Relaxed)).as_bytes())?;
-        let threads = if self.cpu.is_some() { 1 } else { self.connections.min(2) };
-        let output = pinned("wrk", self.cpu)
+        let threads = self.connections.min(2);
+        let output = Command::new("wrk")
             .args(["--threads", &threads.to_string(), "--connections", &self.connections.to_string()])
             .args(["--duration", &format!("{}s", self.seconds), "--script"])
             .arg(script.path())

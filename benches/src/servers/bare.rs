@@ -6,9 +6,14 @@ use anyhow::Result;
 
 use super::{Running, built, free_port, pinned};
 
-/// Answers with the bytes of a file; on one core alone, if that is named.
-pub(crate) fn bytes(answer: &Path, cpu: Option<usize>) -> Result<Running> {
-    start(&["bytes".as_ref(), answer.as_ref()], cpu)
+/// Answers with the bytes of a file.
+pub(crate) fn bytes(answer: &Path) -> Result<Running> {
+    start(&["bytes".as_ref(), answer.as_ref()], None)
+}
+
+/// The same on one core alone, for a generator that asks for the model's metadata first.
+pub(crate) fn bytes_on(answer: &Path, metadata: &Path, cpu: usize) -> Result<Running> {
+    start(&["bytes".as_ref(), answer.as_ref(), "--metadata".as_ref(), metadata.as_ref()], Some(cpu))
 }
 
 /// Computes the dense net of a safetensors file with loops.
