@@ -3,9 +3,10 @@
 #![expect(unsafe_code, reason = "the functions need instructions that `new` asked for")]
 
 use super::{
-    codes::{Codes, Value},
+    codes::Codes,
     masks::{Lanes, Steps},
     search::Portable,
+    value::Value,
 };
 use crate::ensemble::Rules;
 

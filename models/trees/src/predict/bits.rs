@@ -8,6 +8,8 @@
 //!
 //! Trees come in groups of as many as words fit into 64 bytes; slot `i` of a group holds split `i` of each of its trees.
 
+#![cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "only vectors walk them"))]
+
 use super::forest::{Child, Laid};
 
 /// Bytes of a row that a permutation can pick from.

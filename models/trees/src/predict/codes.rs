@@ -15,9 +15,12 @@ use std::{
     sync::Arc,
 };
 
+#[cfg(target_arch = "x86_64")]
+use super::search::{KEYS, Levels};
 use super::{
     plain::{PlainCode, PlainTest},
-    search::{Float, KEYS, Levels, Machine, Search},
+    search::{Float, Machine, Search},
+    value::Value,
 };
 use crate::{
     Ensemble,
@@ -46,6 +49,7 @@ pub(super) struct Codes {
     wide: Vec<Coder<f64>>,
     tests: Vec<Membership>,
     /// By [`KEYS`] features, whether one of them has a rank.
+    #[cfg(target_arch = "x86_64")]
     pub(super) strips: Vec<bool>,
     /// Bytes a row.
     count: usize,
@@ -59,6 +63,7 @@ pub(super) struct Rank {
     /// Ascending and distinct: a value's rank is the number of them below it.
     cuts: Vec<f64>,
     /// For many f32 values at once.
+    #[cfg(target_arch = "x86_64")]
     pub(super) levels: Levels,
     /// The first of its codes.
     pub(super) first: usize,
@@ -218,6 +223,7 @@ impl Codes {
             let missing = MISSING[usize::from(*missing)];
             let floors: Vec<f32> = cuts.iter().map(|cut| floor(*cut)).collect();
             let narrow = Search::new(&floors, missing);
+            #[cfg(target_arch = "x86_64")]
             let levels = Levels::new(&floors, &narrow);
             let (first, chunks) = (codes.count, cuts.len().div_ceil(CUTS));
             let place = (*feature, first as u32, chunks as u32);
@@ -225,7 +231,14 @@ impl Codes {
             if precision == Precision::F64 {
                 codes.wide.push(Coder::new(place, Search::new(&cuts, missing)));
             }
-            codes.ranks.push(Rank { feature: *feature as usize, missing, levels, cuts, first });
+            codes.ranks.push(Rank {
+                feature: *feature as usize,
+                missing,
+                #[cfg(target_arch = "x86_64")]
+                levels,
+                cuts,
+                first,
+            });
             codes.count += chunks;
         }
         for (place, ((feature, missing, key), number)) in asked.tests.iter_mut().enumerate() {
@@ -238,10 +251,23 @@ impl Codes {
             codes.tests.push(Membership { feature, missing, member });
         }
         codes.count += codes.tests.len();
-        let strips = codes.ranks.iter().map(|rank| rank.feature / KEYS);
-        codes.strips = vec![false; strips.clone().max().map_or(0, |last| last + 1)];
-        strips.for_each(|strip| codes.strips[strip] = true);
+        #[cfg(target_arch = "x86_64")]
+        codes.mark_strips();
         codes
+    }
+
+    /// Says which strips have ranks.
+    #[cfg(target_arch = "x86_64")]
+    fn mark_strips(&mut self) {
+        let strips = self.ranks.iter().map(|rank| rank.feature / KEYS);
+        self.strips = vec![false; strips.clone().max().map_or(0, |last| last + 1)];
+        strips.for_each(|strip| self.strips[strip] = true);
+    }
+
+    /// Gives back what only blocks of rows in vectors need.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn without_levels(&mut self) {
+        self.ranks.iter_mut().for_each(|rank| rank.levels = Levels::default());
     }
 
     /// Each feature's thresholds.
@@ -268,6 +294,20 @@ impl Codes {
             codes.push(PlainCode { feature: *feature, missing: *missing, test });
         }
         codes
+    }
+
+    /// Bytes held.
+    pub(super) fn bytes(&self) -> usize {
+        let cuts = self.ranks.iter().map(|rank| size_of_val(rank.cuts.as_slice())).sum::<usize>();
+        #[cfg(target_arch = "x86_64")]
+        let cuts = cuts + self.ranks.iter().map(|rank| rank.levels.bytes()).sum::<usize>();
+        let narrow = self.narrow.iter().map(|coder| coder.search.bytes()).sum::<usize>();
+        let wide = self.wide.iter().map(|coder| coder.search.bytes()).sum::<usize>();
+        let own = size_of_val(self.ranks.as_slice())
+            + size_of_val(self.narrow.as_slice())
+            + size_of_val(self.wide.as_slice())
+            + size_of_val(self.tests.as_slice());
+        own + narrow + wide + cuts
     }
 
     /// Bytes a row.
@@ -300,6 +340,7 @@ impl Codes {
     }
 }
 
+#[cfg(target_arch = "x86_64")]
 impl Rank {
     /// How many codes it takes.
     #[inline(always)]
@@ -367,79 +408,6 @@ impl Membership {
             Member::Equal(value) => x == *value,
             Member::In(set) => rules.category.code(x).is_some_and(|code| set.contains(code)),
         }
-    }
-}
-
-/// An element type of rows: f32 or f64.
-pub trait Value: Copy + Send + Sync + private::Sealed {
-    /// The value as f64, in the precision in which it is compared.
-    fn wide(self, rules: Rules) -> f64;
-    /// The nearest f32.
-    fn narrow(self) -> f32;
-    /// The values as they are, if they are f32.
-    fn f32s(values: &[Self]) -> Option<&[f32]>;
-    /// Copies values whose type is wider to `out` as f32; false when one of them is no f32, and for f32 themselves.
-    fn narrowed(values: &[Self], out: &mut Vec<f32>) -> bool;
-    /// Whether [`Value::narrow`] lies on the same side of every threshold as the value itself, once thresholds are rounded down.
-    fn compares_as_f32(rules: Rules) -> bool;
-}
-
-mod private {
-    pub trait Sealed {}
-    impl Sealed for f32 {}
-    impl Sealed for f64 {}
-}
-
-impl Value for f32 {
-    fn wide(self, _: Rules) -> f64 {
-        f64::from(self)
-    }
-
-    #[inline(always)]
-    fn narrow(self) -> f32 {
-        self
-    }
-
-    fn f32s(values: &[Self]) -> Option<&[f32]> {
-        Some(values)
-    }
-
-    fn narrowed(_: &[Self], _: &mut Vec<f32>) -> bool {
-        false
-    }
-
-    fn compares_as_f32(_: Rules) -> bool {
-        true
-    }
-}
-
-impl Value for f64 {
-    fn wide(self, rules: Rules) -> f64 {
-        rules.compare.round(self)
-    }
-
-    #[inline(always)]
-    fn narrow(self) -> f32 {
-        self as f32
-    }
-
-    fn f32s(_: &[Self]) -> Option<&[f32]> {
-        None
-    }
-
-    fn narrowed(values: &[Self], out: &mut Vec<f32>) -> bool {
-        out.clear();
-        // Piece by piece: rows of f64 are known by their first numbers.
-        values.chunks(64).all(|values| {
-            out.extend(values.iter().map(|value| *value as f32));
-            let copies = &out[out.len() - values.len()..];
-            let same = |(value, copy): (&f64, &f32)| (f64::from(*copy) == *value) | value.is_nan();
-            values.iter().zip(copies).fold(true, |all, pair| all & same(pair))
-        })
-    }
-
-    fn compares_as_f32(rules: Rules) -> bool {
-        matches!(rules.compare, Precision::F32)
     }
 }
 

@@ -7,9 +7,9 @@
 use std::collections::VecDeque;
 
 use super::{
-    codes::Value,
     forest::{Child, Forest, Sum},
     plain::{PlainCode, PlainTest},
+    value::Value,
     walk::{ABREAST, abreast},
 };
 use crate::ensemble::Missing;
@@ -54,8 +54,8 @@ impl Node {
 }
 
 impl Direct {
-    /// None when the forest asks for more than whether an f32 lies above a threshold (categories, zeros that are missing), or is too
-    /// large for coding not to be worth it.
+    /// None when the forest asks for more than whether an f32 lies above a threshold (categories, zeros that are missing), or has more
+    /// nodes or features than eight bytes a node can name.
     pub(super) fn new<S: Sum>(forest: &Forest<S>) -> Option<Self> {
         let nodes: usize = forest.trees.iter().map(|tree| tree.splits.len() + tree.leaves).sum();
         if nodes > NODES || forest.features > FEATURES || forest.features == 0 {

@@ -3,18 +3,19 @@
 #[cfg(target_arch = "x86_64")]
 use super::{
     avx2::Avx2,
-    avx512::{Adds, Avx512, Lane},
+    avx512::{Adds, Avx512, InLanes},
     bits::CODES,
     masks::LEAVES,
 };
 use super::{
     bits::Groups,
-    codes::Value,
     direct::Direct,
     forest::{Forest, Laid},
     machine::{Instructions, Machine},
     masks::{LANES, Lanes, Steps, add},
     search::{KEYS, Portable},
+    turns::Turns,
+    value::Value,
     walk::{ABREAST, Nodes},
 };
 use crate::Ensemble;
@@ -25,6 +26,8 @@ use crate::Ensemble;
 pub enum Way {
     /// Trees in lanes, leaves as bits.
     Bits,
+    /// Trees in lanes, leaves as bytes.
+    Turns,
     /// Rows in lanes, trees as masks.
     Masks,
     /// Node by node.
@@ -58,6 +61,7 @@ pub(super) struct Engine<S> {
     forest: Forest<S>,
     narrow: Option<Groups<u32>>,
     wide: Option<Groups<u64>>,
+    turns: Option<Turns>,
     masks: Option<Vec<Steps>>,
     walk: Nodes,
     direct: Option<Direct>,
@@ -87,18 +91,18 @@ impl Sums for f64 {
     }
 }
 
-/// Rows that walk through one tree after another: few enough for their bytes to stay in a cache, and enough for each tree's
-/// nodes to be worth fetching.
-const BLOCK: usize = 256;
+/// Rows that go through one tree after another: few enough to stay in a cache, and enough for each tree's nodes to be worth fetching.
+const BLOCK: usize = BLOCKS * LANES;
 
-/// Rows that the words of leaves are made for at once.
+/// Rows that trees in lanes are walked with at once.
 #[cfg(target_arch = "x86_64")]
 const SIDE_BY_SIDE: usize = 4;
 
 /// So many rows are worth coding as a block.
+#[cfg(target_arch = "x86_64")]
 const IN_BLOCK: usize = 8;
 
-/// Blocks of rows that masks are made for at once, when there are as many.
+/// Blocks of rows that are taken at once, when there are as many.
 pub(super) const BLOCKS: usize = 4;
 
 /// How many rows of `width` there are in `len`. Most models have one output, and a division takes as long as a small tree.
@@ -108,16 +112,22 @@ pub(super) const fn rows_of(len: usize, width: usize) -> usize {
 
 impl<S: Sums> Engine<S> {
     pub(super) fn new(ensemble: &Ensemble, instructions: Instructions) -> Option<Self> {
-        let forest = Forest::<S>::new(ensemble)?;
-        let (trees, codes) = (&forest.trees, forest.codes.count());
         let machine = Machine::with(instructions);
+        #[cfg_attr(not(target_arch = "x86_64"), expect(unused_mut, reason = "only vectors have levels"))]
+        let mut forest = Forest::<S>::new(ensemble)?;
         // Only there is it worth its while: byte by byte, all splits take longer than a walk by some of them.
-        let bits = machine.picks_bytes();
-        let narrow = bits.then(|| Groups::new(trees, codes)).flatten();
-        let wide = if bits && narrow.is_none() { Groups::new(trees, codes) } else { None };
+        let in_lanes = machine.picks_bytes();
+        #[cfg(target_arch = "x86_64")]
+        if !in_lanes {
+            forest.codes.without_levels();
+        }
+        let (trees, codes) = (&forest.trees, forest.codes.count());
+        let narrow = in_lanes.then(|| Groups::new(trees, codes)).flatten();
+        let wide = if in_lanes && narrow.is_none() { Groups::new(trees, codes) } else { None };
         Some(Self {
             narrow,
             wide,
+            turns: in_lanes.then(|| Turns::new(trees, codes)).flatten(),
             masks: trees.iter().map(Steps::new).collect(),
             walk: Nodes::new(trees, codes),
             direct: Direct::new(&forest),
@@ -131,6 +141,9 @@ impl<S: Sums> Engine<S> {
         if !ways.contains(&Way::Bits) {
             (self.narrow, self.wide) = (None, None);
         }
+        if !ways.contains(&Way::Turns) {
+            self.turns = None;
+        }
         if !ways.contains(&Way::Masks) {
             self.masks = None;
         }
@@ -142,9 +155,10 @@ impl<S: Sums> Engine<S> {
     /// Bytes held.
     pub(super) fn bytes(&self) -> usize {
         let words = self.narrow.as_ref().map_or(0, Groups::bytes) + self.wide.as_ref().map_or(0, Groups::bytes);
+        let turns = self.turns.as_ref().map_or(0, Turns::bytes);
         let masks = self.masks.iter().flatten().map(Steps::bytes).sum::<usize>();
         let direct = self.direct.as_ref().map_or(0, Direct::bytes);
-        self.forest.bytes() + words + masks + self.walk.bytes() + direct
+        self.forest.bytes() + words + turns + masks + self.walk.bytes() + direct
     }
 
     /// The features' values that lie on the splits' thresholds, for rows that take all branches.
@@ -159,19 +173,27 @@ impl<S: Sums> Engine<S> {
 
     pub(super) fn ways(&self) -> Vec<Way> {
         let bits = (self.narrow.is_some() || self.wide.is_some()).then_some(Way::Bits);
+        let turns = self.turns.is_some().then_some(Way::Turns);
         let masks = self.masks.is_some().then_some(Way::Masks);
         let direct = self.direct.as_ref().map(|_direct| Way::Direct);
-        [bits, masks, Some(Way::Walk), direct].into_iter().flatten().collect()
+        [bits, turns, masks, Some(Way::Walk), direct].into_iter().flatten().collect()
     }
 
     /// Margins of whole rows, that way if it is there, else by walking.
     pub(super) fn margins<T: Value>(&self, way: Way, rows: &[T], scratch: &mut Scratch, out: &mut [f64]) {
-        // Numbers that came as f32, as most do, are compared as such, which is as exact and takes half the time.
+        if T::f32s(rows).is_some() {
+            return self.margins_as(way, rows, scratch, out);
+        }
+        let (features, width) = (self.forest.features, self.forest.width);
         let mut narrow = std::mem::take(&mut scratch.narrow);
-        if !T::compares_as_f32(self.forest.rules) && T::narrowed(rows, &mut narrow) {
-            self.margins_as(way, &narrow, scratch, out);
-        } else {
-            self.margins_as(way, rows, scratch, out);
+        for (part, out) in out.chunks_mut(BLOCK * width).enumerate() {
+            let rows = &rows[part * BLOCK * features..][..rows_of(out.len(), width) * features];
+            // Numbers that came as f32, as most do, are compared as such, which is as exact and takes half the time.
+            if T::narrowed(rows, self.forest.rules, &mut narrow) {
+                self.margins_as(way, &narrow, scratch, out);
+            } else {
+                self.margins_as(way, rows, scratch, out);
+            }
         }
         scratch.narrow = narrow;
     }
@@ -184,16 +206,18 @@ impl<S: Sums> Engine<S> {
             },
             (Way::Masks, Some(masks), _, _) => self.by_masks(masks, rows, scratch, out),
             #[cfg(target_arch = "x86_64")]
-            (Way::Bits, _, Some(groups), _) => self.by_bits(groups, rows, scratch, out),
+            (Way::Bits, _, Some(groups), _) => self.by_lanes(groups, rows, scratch, out),
             #[cfg(target_arch = "x86_64")]
-            (Way::Bits, _, _, Some(groups)) => self.by_bits(groups, rows, scratch, out),
+            (Way::Bits, _, _, Some(groups)) => self.by_lanes(groups, rows, scratch, out),
+            #[cfg(target_arch = "x86_64")]
+            (Way::Turns, ..) if let Some(turns) = &self.turns => self.by_lanes(turns, rows, scratch, out),
             _ => self.by_walk(rows, scratch, out),
         }
     }
 
     #[cfg(target_arch = "x86_64")]
-    fn by_bits<W: Lane, T: Value>(&self, groups: &Groups<W>, rows: &[T], scratch: &mut Scratch, out: &mut [f64]) {
-        // Without it there are no groups.
+    fn by_lanes<T: Value>(&self, trees: &impl InLanes, rows: &[T], scratch: &mut Scratch, out: &mut [f64]) {
+        // Without it there are no trees in lanes.
         let Machine::Avx512(machine) = self.machine else { return };
         let (features, width) = (self.forest.features, self.forest.width);
         let codes = self.forest.codes.count();
@@ -226,9 +250,9 @@ impl<S: Sums> Engine<S> {
                     }
                 }
                 if together == 1 {
-                    W::walk(machine, &self.forest, groups, std::array::from_ref(&bytes[0]), sums);
+                    trees.walk(machine, &self.forest, std::array::from_ref(&bytes[0]), sums);
                 } else {
-                    W::walk(machine, &self.forest, groups, bytes, sums);
+                    trees.walk(machine, &self.forest, bytes, sums);
                 }
                 self.finish(sums, &mut out[row * width..][..together * width]);
                 row += together;
@@ -239,8 +263,8 @@ impl<S: Sums> Engine<S> {
 
     fn by_masks<T: Value>(&self, trees: &[Steps], rows: &[T], scratch: &mut Scratch, out: &mut [f64]) {
         let (features, width) = (self.forest.features, self.forest.width);
-        for (part, out) in out.chunks_mut(BLOCKS * LANES * width).enumerate() {
-            let rows = &rows[part * BLOCKS * LANES * features..][..out.len() / width * features];
+        for (part, out) in out.chunks_mut(BLOCK * width).enumerate() {
+            let rows = &rows[part * BLOCK * features..][..out.len() / width * features];
             match out.len().div_ceil(LANES * width) {
                 0..=1 => self.blocks::<1, T>(trees, rows, scratch, out),
                 2 => self.blocks::<2, T>(trees, rows, scratch, out),
@@ -255,9 +279,9 @@ impl<S: Sums> Engine<S> {
         let (width, codes) = (forest.width, forest.codes.count().max(1));
         let mut lanes = std::mem::take(&mut scratch.lanes);
         let mut masks = std::mem::take(&mut scratch.masks);
-        lanes.resize(B * codes, [0; LANES]);
-        masks.resize(trees.iter().map(Steps::masks).max().unwrap_or(0), [0; LANES]);
-        self.code_blocks(rows, &mut scratch.columns, &mut lanes);
+        lanes.resize(lanes.len().max(B * codes), [0; LANES]);
+        masks.resize(masks.len().max(trees.iter().map(Steps::masks).max().unwrap_or(0)), [0; LANES]);
+        self.code_blocks(rows, &mut scratch.columns, &mut lanes[..B * codes]);
         // Output by output, so that those of a block's rows lie side by side.
         let sums = S::of_scratch(scratch);
         sums.clear();
@@ -321,11 +345,11 @@ impl<S: Sums> Engine<S> {
         // A row of no codes still asks for one where it has arrived.
         let codes = forest.codes.count().max(1);
         let (mut lanes, mut columns) = (std::mem::take(&mut scratch.lanes), std::mem::take(&mut scratch.columns));
-        lanes.resize(BLOCKS * codes, [0; LANES]);
+        lanes.resize(lanes.len().max(BLOCKS * codes), [0; LANES]);
         let sums = S::of_scratch(scratch);
-        for (part, out) in out.chunks_mut(BLOCKS * LANES * width).enumerate() {
+        for (part, out) in out.chunks_mut(BLOCK * width).enumerate() {
             let count = rows_of(out.len(), width);
-            let rows = &rows[part * BLOCKS * LANES * features..][..count * features];
+            let rows = &rows[part * BLOCK * features..][..count * features];
             sums.clear();
             (0..count).for_each(|_row| sums.extend_from_slice(forest.start()));
             if count < ABREAST {
@@ -337,7 +361,7 @@ impl<S: Sums> Engine<S> {
                 self.finish(sums, out);
                 continue;
             }
-            self.code_blocks(rows, &mut columns, &mut lanes);
+            self.code_blocks(rows, &mut columns, &mut lanes[..BLOCKS * codes]);
             let from = |row: usize| &lanes[row / LANES * codes..][..codes].as_flattened()[row % LANES..];
             let together = count - count % ABREAST;
             for (place, tree) in forest.trees.iter().enumerate() {

@@ -126,10 +126,10 @@ impl<S: Sum> Forest<S> {
         })
     }
 
-    /// Bytes held by leaf values and splits.
+    /// Bytes held by leaf values, splits and codes.
     pub(super) fn bytes(&self) -> usize {
         let splits = self.trees.iter().map(|tree| size_of_val(tree.splits.as_slice())).sum::<usize>();
-        size_of_val(self.values.as_slice()) + size_of_val(self.trees.as_slice()) + splits
+        size_of_val(self.values.as_slice()) + size_of_val(self.trees.as_slice()) + splits + self.codes.bytes()
     }
 
     /// What a row's sums begin with, by margin.

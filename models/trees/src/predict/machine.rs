@@ -16,6 +16,7 @@ pub enum Instructions {
 impl Instructions {
     /// Those that this machine has, the best first.
     #[must_use]
+    #[cfg_attr(not(target_arch = "x86_64"), expect(clippy::vec_init_then_push, reason = "there is nothing to ask for"))]
     pub fn here() -> Vec<Self> {
         let mut here = Vec::new();
         #[cfg(target_arch = "x86_64")]
@@ -69,6 +70,7 @@ impl Machine {
     }
 
     /// Whether any of a row's bytes can be picked by an instruction.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(clippy::unused_self, reason = "no machine of ours does"))]
     pub(super) const fn picks_bytes(self) -> bool {
         #[cfg(target_arch = "x86_64")]
         return matches!(self, Self::Avx512(_));

@@ -6,6 +6,7 @@
 //! | way | for | rows at a time |
 //! | --- | --- | --- |
 //! | `bits` | trees of up to 64 leaves, with AVX-512 | 1 or 4 |
+//! | `turns` | trees of up to 256 leaves, with AVX-512 | 1 or 4 |
 //! | `masks` | trees of up to 256 leaves | 64 to 256 |
 //! | `walk` | all | 1 or 8 |
 //! | `direct` | few trees that compare numbers: rows do not become bytes | 1 or 8 |
@@ -33,18 +34,20 @@ mod masks;
 mod plain;
 mod search;
 mod tune;
+mod turns;
+mod value;
 mod walk;
 
 use std::cell::RefCell;
 
-pub use codes::Value;
 use engine::{BLOCKS, Engine, rows_of};
 pub use engine::{Scratch, Way};
 pub use machine::Instructions;
 use masks::LANES;
 use parking_lot::Mutex;
 pub use plain::{Child, Plain, PlainCode, PlainSplit, PlainTest, PlainTree, Question};
-pub use tune::{Choice, Plan};
+pub use tune::{Choice, Plan, REVISION};
+pub use value::Value;
 
 use crate::{Ensemble, Error, Result, ensemble::Precision};
 
@@ -54,7 +57,7 @@ thread_local! {
 }
 
 /// An ensemble made ready to answer. Shared by all threads; a call takes no lock and, with a [`Scratch`] that has been used
-/// before, allocates nothing.
+/// for as many rows before, allocates nothing.
 pub struct Predictor {
     ensemble: Ensemble,
     engine: Laid,
@@ -142,7 +145,7 @@ impl Predictor {
     /// [`Error::Content`] when `rows` or `out` are not whole rows, or not of the same number.
     pub fn margins<T: Value>(&self, rows: &[T], scratch: &mut Scratch, out: &mut [f64]) -> Result<()> {
         match self.choice.plan(rows_of(out.len(), self.ensemble.output.width)) {
-            Some(Plan { rows: _, way, parallel: true, nanos_a_row: _ }) => self.margins_in_parallel(*way, rows, out),
+            Some(Plan { rows: _, way, parallel: true, nanos_a_row: _ }) => self.in_parallel(*way, rows, scratch, out),
             Some(Plan { rows: _, way, parallel: false, nanos_a_row: _ }) => self.margins_by(*way, rows, scratch, out),
             None => self.margins_by(Way::Walk, rows, scratch, out),
         }
@@ -164,10 +167,19 @@ impl Predictor {
     /// # Errors
     /// As [`Predictor::margins`].
     pub fn margins_in_parallel<T: Value>(&self, way: Way, rows: &[T], out: &mut [f64]) -> Result<()> {
+        // Taken and not borrowed: a thread of the pool may be handed a piece while it waits for its own.
+        let mut scratch = SCRATCH.take();
+        let answered = self.in_parallel(way, rows, &mut scratch, out);
+        SCRATCH.set(scratch);
+        answered
+    }
+
+    /// On this thread with `scratch`, and on others with their own.
+    fn in_parallel<T: Value>(&self, way: Way, rows: &[T], scratch: &mut Scratch, out: &mut [f64]) -> Result<()> {
         self.check_rows(rows, out)?;
         let (features, width) = (self.ensemble.features.len(), self.ensemble.output.width);
         if features == 0 {
-            self.answer(way, rows, &mut Scratch::default(), out);
+            self.answer(way, rows, scratch, out);
             return Ok(());
         }
         // This thread works too, and whoever is free takes the next piece: a thread of the pool that is still waking up, or that
@@ -179,20 +191,22 @@ impl Predictor {
         // Few rows: an equal part for each thread.
         let piece = piece.min(count.div_ceil(threads).next_multiple_of(LANES)).max(LANES);
         let pieces = Mutex::new(rows.chunks(piece * features).zip(out.chunks_mut(piece * width)));
-        let work = || {
-            let mut scratch = SCRATCH.take();
+        let work = |scratch: &mut Scratch| {
             loop {
                 let piece = pieces.lock().next();
                 let Some((rows, out)) = piece else { break };
-                self.answer(way, rows, &mut scratch, out);
+                self.answer(way, rows, scratch, out);
             }
-            SCRATCH.set(scratch);
         };
         rayon::in_place_scope(|scope| {
             for _ in 1..threads.min(count.div_ceil(piece)) {
-                scope.spawn(|_scope| work());
+                scope.spawn(|_scope| {
+                    let mut scratch = SCRATCH.take();
+                    work(&mut scratch);
+                    SCRATCH.set(scratch);
+                });
             }
-            work();
+            work(scratch);
         });
         Ok(())
     }
@@ -202,7 +216,7 @@ impl Predictor {
     /// # Errors
     /// As [`Predictor::margins`].
     pub fn margins_here<T: Value>(&self, rows: &[T], out: &mut [f64]) -> Result<()> {
-        // Taken and not borrowed: a thread of the pool may be handed a piece while it waits for its own.
+        // As in `margins_in_parallel`.
         let mut scratch = SCRATCH.take();
         let answered = self.margins(rows, &mut scratch, out);
         SCRATCH.set(scratch);

@@ -133,9 +133,17 @@ impl<T: Float> Search<T> {
     }
 }
 
+impl<T> Search<T> {
+    /// Bytes held.
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(self.nodes.as_slice())
+    }
+}
+
 /// The same cuts as a binary tree, level by level, for [`KEYS`] values side by side: a value at place `p` of a level goes on at
 /// `2p`, or at `2p + 1` when it lies above the cut there. Behind the last level its place is the number of cuts below it.
-#[derive(Clone, Debug)]
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Levels {
     /// Each level's cuts, padded with infinity to whole registers.
     pub(super) levels: Vec<Vec<[f32; KEYS]>>,
@@ -145,6 +153,7 @@ pub(super) struct Levels {
     pub(super) zero: f32,
 }
 
+#[cfg(target_arch = "x86_64")]
 impl Levels {
     /// Of the same cuts as `search`.
     pub(super) fn new(cuts: &[f32], search: &Search<f32>) -> Self {
@@ -160,6 +169,11 @@ impl Levels {
             part /= 2;
         }
         Self { levels, missing: search.missing as u32, zero: search.zero }
+    }
+
+    /// Bytes held.
+    pub(super) fn bytes(&self) -> usize {
+        self.levels.iter().map(|level| size_of_val(level.as_slice())).sum()
     }
 }
 
@@ -182,6 +196,7 @@ mod tests {
         }
     }
 
+    #[cfg(target_arch = "x86_64")]
     #[test]
     fn a_place_behind_the_last_level_is_the_rank() {
         for count in [0, 1, 2, 3, 15, 16, 17, 31, 255, 256, 5000] {

@@ -75,7 +75,7 @@ fn check(shape: &Shape, count: usize) -> Result<(), TestCaseError> {
     let mut draw = Draw::new(shape.seed ^ 2);
     let stride = plain.codes.len() + 3;
     for _ in 0..count {
-        let row = draw.row(shape.features, shape.levels);
+        let row = draw.wide_row(shape.features, shape.levels);
         let narrow: Vec<f32> = row.iter().map(|x| *x as f32).collect();
         let rounded: Vec<f64> = narrow.iter().map(|x| f64::from(*x)).collect();
         let (mut bytes, mut wide) = (vec![9; stride], vec![9; stride]);

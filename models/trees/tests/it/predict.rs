@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use trees::{
     Ensemble,
-    ensemble::{Missing, Node},
+    ensemble::{Missing, Node, Test},
     predict::{Instructions, Predictor, Scratch, Way},
 };
 
@@ -33,15 +33,23 @@ fn drawn(shape: &Shape) -> Ensemble {
 }
 
 fn check_with(shape: &Shape, count: usize, instructions: Instructions) -> Result<(), TestCaseError> {
-    let predictor = Predictor::untuned_with(drawn(shape), instructions).expect("what is drawn is sound");
     let mut draw = Draw::new(shape.seed ^ 1);
-    let rows: Vec<Vec<f64>> = (0..count).map(|_| draw.row(shape.features, shape.levels)).collect();
+    let rows: Vec<Vec<f64>> = (0..count).map(|_| draw.wide_row(shape.features, shape.levels)).collect();
+    // Blocks with a number that no f32 holds, and with none, take different ways through an engine.
+    let wide = rows.iter().flatten().any(|x| f64::from(*x as f32) != *x && !x.is_nan());
+    prop_assert!(wide || count * shape.features < 200);
+    check_rows(drawn(shape), &rows, instructions)
+}
+
+fn check_rows(ensemble: Ensemble, rows: &[Vec<f64>], instructions: Instructions) -> Result<(), TestCaseError> {
+    let (features, width) = (ensemble.features.len(), ensemble.output.width);
+    let predictor = Predictor::untuned_with(ensemble, instructions).expect("what is drawn is sound");
     // The same numbers as f32 and as f64: what differs is how they come.
     let narrow: Vec<f32> = rows.iter().flatten().map(|x| *x as f32).collect();
     let rounded: Vec<Vec<f64>> = rows.iter().map(|row| row.iter().map(|x| f64::from(*x as f32)).collect()).collect();
     let wide: Vec<f64> = rows.concat();
     let mut scratch = Scratch::default();
-    let mut out = vec![0.0; count * shape.width];
+    let mut out = vec![0.0; rows.len() * width];
     for way in predictor.ways() {
         predictor.margins_by(way, &narrow, &mut scratch, &mut out).expect("rows fit");
         let got: Vec<u64> = out.iter().map(|x| x.to_bits()).collect();
@@ -53,7 +61,13 @@ fn check_with(shape: &Shape, count: usize, instructions: Instructions) -> Result
         out.fill(0.0);
         predictor.margins_in_parallel(way, &wide, &mut out).expect("rows fit");
         let got: Vec<u64> = out.iter().map(|x| x.to_bits()).collect();
-        prop_assert_eq!(&got, &reference(&predictor, &rows), "f64 rows by {:?} with {}", way, instructions);
+        prop_assert_eq!(&got, &reference(&predictor, rows), "f64 rows by {:?} with {}", way, instructions);
+        out.fill(0.0);
+        for (row, out) in wide.chunks(features).zip(out.chunks_mut(width)) {
+            predictor.margins_by(way, row, &mut scratch, out).expect("a row");
+        }
+        let got: Vec<u64> = out.iter().map(|x| x.to_bits()).collect();
+        prop_assert_eq!(&got, &reference(&predictor, rows), "f64 row by row by {:?} with {}", way, instructions);
     }
     Ok(())
 }
@@ -70,11 +84,19 @@ proptest! {
 #[test]
 fn trees_of_words_masks_and_more_are_walked_alike() {
     // As few features as a row of 256 bytes has room for, and more.
-    let cases = [(32, 30, Way::Masks), (64, 5, Way::Masks), (256, 30, Way::Masks), (700, 30, Way::Walk)];
-    for (leaves, features, expected) in cases {
+    let cases = [
+        (21, 32, 30, Way::Masks),
+        (21, 64, 5, Way::Masks),
+        (21, 256, 30, Way::Masks),
+        (21, 700, 30, Way::Walk),
+        // More trees than are walked at once.
+        (300, 16, 5, Way::Masks),
+        (200, 70, 9, Way::Masks),
+    ];
+    for (trees, leaves, features, expected) in cases {
         let shape = Shape {
             seed: leaves as u64,
-            trees: 21,
+            trees,
             leaves,
             features,
             levels: 300,
@@ -88,10 +110,54 @@ fn trees_of_words_masks_and_more_are_walked_alike() {
         };
         let predictor = Predictor::untuned(ensemble(&shape)).expect("sound");
         assert!(predictor.ways().contains(&expected), "{leaves} leaves: {:?}", predictor.ways());
-        let bits = leaves <= 64 && Instructions::best() == Instructions::Avx512;
-        assert_eq!(predictor.ways().contains(&Way::Bits), bits, "{leaves} leaves");
+        let avx512 = Instructions::best() == Instructions::Avx512;
+        assert_eq!(predictor.ways().contains(&Way::Bits), avx512 && leaves <= 64, "{leaves} leaves");
+        assert_eq!(predictor.ways().contains(&Way::Turns), avx512 && leaves <= 256, "{leaves} leaves");
         assert_eq!(predictor.ways().contains(&Way::Direct), shape.plain, "{leaves} leaves");
         check(&shape, 200).expect("the reference's bits");
+    }
+}
+
+/// Stumps, one for each threshold 0, 1, 2 … of a feature: as many as one register holds, as a byte tells apart, and more.
+#[test]
+fn features_of_few_and_many_thresholds_are_coded_alike() {
+    let kinds = [Missing::Left, Missing::Right, Missing::AsZero, Missing::ZeroLeft, Missing::ZeroRight];
+    for (count, kind) in
+        [1, 15, 16, 17, 31, 32, 64, 128, 255, 256, 257, 511, 1000].into_iter().zip(kinds.iter().cycle())
+    {
+        for kind in [*kind, Missing::ZeroRight] {
+            let mut ensemble = ensemble(&Shape { trees: count, leaves: 2, features: 1, ..small() });
+            numbered(&mut ensemble, &[0], kind);
+            let beside = |at: usize| [at as f64, at as f64 + 0.5, at as f64 - 1e-9];
+            let odd = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, 1e-36, -1e300, 1e-3];
+            let rows: Vec<Vec<f64>> = (0..=count).flat_map(beside).chain(odd).map(|x| vec![x]).collect();
+            for instructions in Instructions::here() {
+                check_rows(ensemble.clone(), &rows, instructions).expect("the reference's bits");
+            }
+        }
+    }
+}
+
+/// Of the features in between, nothing is read.
+#[test]
+fn columns_that_nothing_asks_for_are_left_out() {
+    let mut ensemble = ensemble(&Shape { trees: 300, leaves: 9, features: 70, ..small() });
+    numbered(&mut ensemble, &[3, 66], Missing::Right);
+    let mut draw = Draw::new(1);
+    let rows: Vec<Vec<f64>> = (0..77).map(|_| (0..70).map(|_| draw.below(600) as f64 / 2.0).collect()).collect();
+    for instructions in Instructions::here() {
+        check_rows(ensemble.clone(), &rows, instructions).expect("the reference's bits");
+    }
+}
+
+/// Gives the splits `features` by turns, and the thresholds 0, 1, 2 … for each.
+fn numbered(ensemble: &mut Ensemble, features: &[u32], missing: Missing) {
+    let nodes = ensemble.trees.iter_mut().flat_map(|tree| &mut tree.nodes);
+    let splits = nodes.filter_map(|node| if let Node::Split(split) = node { Some(split) } else { None });
+    for (place, split) in splits.enumerate() {
+        split.feature = features[place % features.len()];
+        split.test = Test::AtMost((place / features.len()) as f64);
+        split.missing = missing;
     }
 }
 

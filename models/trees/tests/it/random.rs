@@ -32,7 +32,7 @@ impl Draw {
         f64::from((self.below(2 * levels + 1) as f64 - levels as f64) as f32 * 0.37)
     }
 
-    /// A row: numbers on and beside thresholds, codes, zeros of both signs, tiny and huge numbers, NaN.
+    /// A row: numbers on and beside thresholds, codes, zeros of both signs, tiny and huge numbers, NaN. All are f32.
     pub(crate) fn row(&mut self, features: usize, levels: usize) -> Vec<f64> {
         (0..features)
             .map(|_| match self.below(12) {
@@ -48,6 +48,22 @@ impl Draw {
                 _ => self.value(levels),
             })
             .collect()
+    }
+
+    /// As [`Draw::row`]; every other row holds numbers that no f32 does.
+    pub(crate) fn wide_row(&mut self, features: usize, levels: usize) -> Vec<f64> {
+        let mut row = self.row(features, levels);
+        if self.below(2) == 0 {
+            for value in &mut row {
+                match self.below(8) {
+                    0 => *value += 1e-12,
+                    1 => *value -= 1e-12,
+                    2 => *value = [1e300, -1e-300, 0.1][self.below(3)],
+                    _ => {}
+                }
+            }
+        }
+        row
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod adds;
 mod block;
+mod turns;
 
 use std::arch::x86_64::{
     __m512i, _CMP_LT_OQ, _mm512_add_epi32, _mm512_add_epi64, _mm512_castsi512_pd, _mm512_castsi512_ps,
@@ -19,11 +20,12 @@ use std::arch::x86_64::{
 pub(super) use adds::Adds;
 
 use super::{
-    bits::{CODES, Groups, Word},
-    codes::{Codes, Value},
+    bits::{CODES, Groups},
+    codes::Codes,
     forest::{Forest, Sum},
     masks::{LEAVES, Lanes, Steps},
     search::{KEYS, Machine},
+    value::Value,
 };
 use crate::ensemble::Rules;
 
@@ -99,17 +101,25 @@ fn below_f64(keys: &[f64; KEYS], x: f64) -> usize {
 /// A mask for each split of a tree, and one for what leads to leaves, for `B` blocks of rows.
 pub(super) type Masks<const B: usize> = [[u64; B]; LEAVES];
 
+/// Numbers: every pattern of their bits is one.
+trait Number: Copy {}
+impl Number for u8 {}
+impl Number for u32 {}
+impl Number for u64 {}
+impl Number for f32 {}
+impl Number for f64 {}
+
 #[inline(always)]
-fn load<T: Copy>(values: &T) -> __m512i {
-    const { assert!(size_of::<T>() == 64, "a register's bytes") };
+fn load<T: Number, const N: usize>(values: &[T; N]) -> __m512i {
+    const { assert!(size_of::<[T; N]>() == 64, "a register's bytes") };
     // SAFETY: the array has the register's size, and the load needs no alignment. Only called from functions with AVX-512.
     unsafe { _mm512_loadu_si512(std::ptr::from_ref(values).cast()) }
 }
 
 #[inline(always)]
-fn store<T: Copy>(register: __m512i, out: &mut T) {
-    const { assert!(size_of::<T>() == 64, "a register's bytes") };
-    // SAFETY: as for `load`; every bit pattern is a value of the arrays of integers that this is used with.
+fn store<T: Number, const N: usize>(register: __m512i, out: &mut [T; N]) {
+    const { assert!(size_of::<[T; N]>() == 64, "a register's bytes") };
+    // SAFETY: as for `load`; every bit pattern is a number.
     unsafe { _mm512_storeu_si512(std::ptr::from_mut(out).cast(), register) }
 }
 
@@ -172,13 +182,13 @@ impl<const TABLES: usize> Table<TABLES> {
     }
 }
 
-/// A word of leaves of which a register holds several.
-pub(super) trait Lane: Word {
+/// Trees in the lanes of registers.
+pub(super) trait InLanes {
     /// Walks `R` rows through all trees and adds their leaves' values to `sums`: `R` rows of as many as there are outputs.
     fn walk<S: Sum, const R: usize>(
+        &self,
         machine: Avx512,
         forest: &Forest<S>,
-        groups: &Groups<Self>,
         rows: &[[u8; CODES]; R],
         sums: &mut [S],
     );
@@ -243,20 +253,20 @@ macro_rules! lane {
             }
         }
 
-        impl Lane for $word {
+        impl InLanes for Groups<$word> {
             fn walk<S: Sum, const R: usize>(
+                &self,
                 _: Avx512,
                 forest: &Forest<S>,
-                groups: &Groups<Self>,
                 rows: &[[u8; CODES]; R],
                 sums: &mut [S],
             ) {
                 // SAFETY: the first argument is made by `Avx512::new`, which asked for the features.
                 unsafe {
                     match forest.codes.count() {
-                        0..=64 => $walk::<S, R, 1>(forest, groups, rows, sums),
-                        65..=128 => $walk::<S, R, 2>(forest, groups, rows, sums),
-                        _ => $walk::<S, R, 4>(forest, groups, rows, sums),
+                        0..=64 => $walk::<S, R, 1>(forest, self, rows, sums),
+                        65..=128 => $walk::<S, R, 2>(forest, self, rows, sums),
+                        _ => $walk::<S, R, 4>(forest, self, rows, sums),
                     }
                 }
             }
