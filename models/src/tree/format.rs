@@ -3,7 +3,7 @@
 use contract::OpenError;
 use trees::{
     Ensemble,
-    predict::{Choice, Instructions, Predictor},
+    predict::{Choice, Instructions, Predictor, REVISION},
 };
 
 use super::model::TreeModel;
@@ -20,6 +20,9 @@ pub(super) const WAYS: &str = "ways";
 #[derive(serde::Serialize, serde::Deserialize)]
 pub(super) struct Measured {
     pub(super) machine: String,
+    /// [`REVISION`] of the ways that it was measured among.
+    #[serde(default)]
+    pub(super) revision: u32,
     #[serde(flatten)]
     pub(super) choice: Choice,
 }
@@ -30,7 +33,7 @@ pub(super) fn machine() -> String {
 }
 
 /// Opens the tree model of an artifact whose manifest says that it is one. It is measured anew on another machine than the one that
-/// it was measured on.
+/// it was measured on, and where there were other ways then.
 pub(crate) fn open(artifact: &Artifact) -> Result<TreeModel, OpenError> {
     let wrong = |error: trees::Error| content(artifact, ENSEMBLE_ROLE, &error);
     let ensemble = Ensemble::from_bytes(&artifact.read(ENSEMBLE_ROLE)?).map_err(wrong)?;
@@ -38,7 +41,9 @@ pub(crate) fn open(artifact: &Artifact) -> Result<TreeModel, OpenError> {
     let kept = artifact.manifest().hyper_parameters.get(WAYS);
     let kept = kept.and_then(|ways| serde_json::from_value::<Measured>(ways.clone()).ok());
     let choice = match kept {
-        Some(Measured { machine: measured_on, choice }) if measured_on == machine() && !choice.plans.is_empty() => {
+        Some(Measured { machine: measured_on, revision: REVISION, choice })
+            if measured_on == machine() && !choice.plans.is_empty() =>
+        {
             choice
         }
         Some(_) | None => Choice::measured(&predictor),

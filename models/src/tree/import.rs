@@ -130,7 +130,8 @@ fn hyper_parameters(predictor: &Predictor) -> BTreeMap<String, serde_json::Value
         ("leaves".to_owned(), leaves.into()),
         ("depth".to_owned(), depth.into()),
     ]);
-    let measured = Measured { machine: machine(), choice: predictor.choice().clone() };
+    let measured =
+        Measured { machine: machine(), revision: trees::predict::REVISION, choice: predictor.choice().clone() };
     settings.extend(serde_json::to_value(measured).ok().map(|measured| (WAYS.to_owned(), measured)));
     settings
 }
