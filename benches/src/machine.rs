@@ -1,6 +1,6 @@
 //! What a result was measured on.
 
-use std::{fmt, process::Command};
+use std::{fmt, path::PathBuf, process::Command};
 
 use anyhow::Result;
 use serde::Serialize;
@@ -24,11 +24,23 @@ impl Machine {
     }
 }
 
+impl Machine {
+    /// The machine and the toolchain, for results whose rows were measured at commits of their own.
+    pub(crate) fn without_commit(&self) -> String {
+        let Self { cpu, cores, memory_gib, system, rustc, commit: _ } = self;
+        format!("{cpu}, {cores} cores, {memory_gib} GiB, {system}, {rustc}")
+    }
+}
+
 impl fmt::Display for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { cpu, cores, memory_gib, system, rustc, commit } = self;
-        write!(f, "{cpu}, {cores} cores, {memory_gib} GiB, {system}, {rustc}, commit {commit}")
+        write!(f, "{}, commit {}", self.without_commit(), self.commit)
     }
+}
+
+/// The folder of the benchmarks: where cargo runs them from, else where they were built. Clones may share a target folder.
+pub(crate) fn root() -> PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from)
 }
 
 /// Describes this machine.

@@ -74,7 +74,7 @@ struct Document<'a> {
 /// Runs the benchmark.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     ensure!(arguments.pairs > 0, "expected at least one pair");
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = machine::root();
     let binary = match &arguments.emberline {
         Some(binary) => binary.clone(),
         None => servers::built("emberline", "cargo build --release")?,

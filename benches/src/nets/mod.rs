@@ -8,10 +8,7 @@ mod ours;
 mod peers;
 mod report;
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Result, ensure};
 use clap::Args;
@@ -61,7 +58,7 @@ fn nets() -> [(&'static str, &'static str, Shape); 3] {
 /// Runs the benchmark.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     ensure!(arguments.pairs > 0, "expected at least one pair");
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = crate::machine::root();
     let folder = tempfile::TempDir::new()?;
     let mut peers = Peers::start(&root.join("peers"), folder.path())?;
     let out = arguments.out.clone().unwrap_or_else(|| root.join("results"));

@@ -33,7 +33,7 @@ pub(crate) struct Arguments {
     /// Only these nets, by the names in the results
     #[arg(long, value_delimiter = ',', value_name = "NET,…")]
     nets: Vec<String>,
-    /// Train the published sizes, for which two cores take hours
+    /// Train with the published settings where two cores take hours for them
     #[arg(long)]
     full: bool,
     /// Where to train: cpu, cuda:0, …
@@ -67,7 +67,7 @@ pub(crate) struct Run {
 /// Runs the benchmark.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     ensure!(arguments.splits > 0, "expected at least one split");
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = crate::machine::root();
     let binary = match &arguments.emberline {
         Some(binary) => binary.clone(),
         None => servers::built("emberline", "cargo build --release")?,

@@ -1,5 +1,5 @@
 //! The nets and their settings: the published tuned ones (`published/tuned_configs.json` of the shared data, folders
-//! `TabM/{table}/{net}/0-evaluation`), and smaller ones where two cores would take hours.
+//! `TabM/{table}/{net}/0-evaluation`), and for some others, said beside each, where two cores would take hours.
 
 /// A net that is trained.
 pub(crate) struct Settings {

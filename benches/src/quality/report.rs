@@ -146,7 +146,9 @@ impl Report {
 
     fn page(&self, task: Task) -> Result<String> {
         let Self { machine, device, table, peer, nets, .. } = self;
-        let mut text = format!("# What nets learn of {table}\n\n{WHAT} Trained on {device}.\n\n{machine}\n\n");
+        let mut text = format!(
+            "# What nets learn of {table}\n\n{WHAT} Trained on {device}.\n\n{machine} (the last run's; it may have kept those of earlier ones)\n\n"
+        );
         let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len().max(1) as f64;
         let scores = |runs: &[Run]| mean(&runs.iter().map(|run| run.score).collect::<Vec<_>>());
         let seconds = |runs: &[Run]| mean(&runs.iter().map(|run| run.seconds).collect::<Vec<_>>());

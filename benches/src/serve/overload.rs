@@ -26,7 +26,7 @@ use crate::{
 pub(super) const SERVER_CORE: usize = 0;
 pub(super) const GENERATOR_CORE: usize = 1;
 /// Answers per second that the net is sized for, and how far off is near enough.
-pub(super) const TARGET: f64 = 2_000.0;
+const TARGET: f64 = 2_000.0;
 const NEAR: std::ops::Range<f64> = 0.8..1.25;
 const ATTEMPTS: usize = 6;
 /// Requests at a time while the net is sized: so few that their batches fit into the deadline.

@@ -134,9 +134,9 @@ impl Report {
     fn markdown(&self) -> String {
         let mut text = format!(
             "# The request path\n\n{WHAT}. {}.\n\n`cargo xtask bench serve`\n\n\
-             | what | against | figure | ours | theirs | ratio | must reach | |\n\
-             | --- | --- | --- | --- | --- | --- | --- | --- |\n",
-            self.machine
+             | what | against | figure | ours | theirs | ratio | must reach | | commit |\n\
+             | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
+            self.machine.without_commit()
         );
         for row in &self.rows {
             let _ = writeln!(text, "{}", row.line());
@@ -155,7 +155,7 @@ impl Report {
 impl Row {
     /// A line of the table.
     pub(crate) fn line(&self) -> String {
-        let Self { id: _, what, against, figure, mark, outcome, note: _, commit: _ } = self;
+        let Self { id: _, what, against, figure, mark, outcome, note: _, commit } = self;
         let must = match mark {
             Some(Mark::AtLeast(least)) => format!("≥ {}", trimmed(*least)),
             Some(Mark::AtMost(most)) => format!("≤ {}", trimmed(*most)),
@@ -174,10 +174,14 @@ impl Row {
                 };
                 let Median { median, low, high } = ratio;
                 let (median, low, high) = (number(*median), number(*low), number(*high));
-                format!("{head} {} | {} | {median} [{low}, {high}] | {must} | {reached} |", one(ours), one(theirs))
+                format!(
+                    "{head} {} | {} | {median} [{low}, {high}] | {must} | {reached} | {commit} |",
+                    one(ours),
+                    one(theirs)
+                )
             }
-            Outcome::Skipped(reason) => format!("{head} | | | {must} | not measured: {} |", cell(reason)),
-            Outcome::Failed(reason) => format!("{head} | | | {must} | failed: {} |", cell(reason)),
+            Outcome::Skipped(reason) => format!("{head} | | | {must} | not measured: {} | {commit} |", cell(reason)),
+            Outcome::Failed(reason) => format!("{head} | | | {must} | failed: {} | {commit} |", cell(reason)),
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Tree models answered by us and by the engines that people use, call beside call.
 //!
-//! Every figure is the median, over interleaved pairs, of their seconds over ours, and a peer's own call overhead (Python,
-//! ctypes) is taken away from its seconds while ours are taken whole. The fastest peer of a batch is the one with the
-//! smallest median.
+//! Every figure is the median, over interleaved pairs, of their seconds over ours. Peers are called by a loop of C where that can be;
+//! what Python and ctypes add to other calls is taken away from their seconds, while ours are taken whole. The fastest peer of a
+//! batch is the one with the smallest median.
 
 mod ours;
 mod peers;
@@ -10,11 +10,12 @@ mod report;
 mod threads;
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use clap::Args;
 
 use self::{
@@ -22,7 +23,10 @@ use self::{
     peers::{ENGINES, KEPT, Peers, SAME_MODEL, Shape, Timed},
     report::{Cell, Report, Threads},
 };
-use crate::{say, statistics::median};
+use crate::{
+    say,
+    statistics::{Median, median},
+};
 
 /// Settings of a run.
 #[derive(Args)]
@@ -34,8 +38,8 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 0.2)]
     seconds: f64,
     /// The grid of shapes as well: trees {16, 128, 1024} × depth {2, 4, 8, 12} × features {8, 32, 128} × batch {1, 16, 128, 1024,
-    /// 65536}, three pairs a cell;
-    /// an engine that is five times slower than another is timed once
+    /// 65536}, three pairs a cell, and as many as a figure's where three leave it open who is faster; an engine that is five times
+    /// slower than another is timed once
     #[arg(long)]
     grid: bool,
     /// Makes the grid's models and what the engines make of them, and times nothing: more than an hour that needs no quiet machine
@@ -59,6 +63,8 @@ const HOPELESS: f64 = 5.0;
 /// How long a cell is measured.
 struct Effort {
     pairs: usize,
+    /// Pairs where those leave it open who is faster.
+    at_most: usize,
     /// Seconds each engine is called in a pair.
     seconds: f64,
     /// What an engine may take of the fastest one's first time, to be timed in the other pairs.
@@ -86,7 +92,7 @@ pub(crate) fn figures_model(scripts: &Path, folder: &Path) -> Result<PathBuf> {
 /// Runs the benchmark.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     ensure!(arguments.pairs > 0, "expected at least one pair");
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = crate::machine::root();
     let kept = tempfile::TempDir::new()?;
     let folder = arguments.models.clone().unwrap_or_else(|| kept.path().to_owned());
     fs_err::create_dir_all(&folder)?;
@@ -100,7 +106,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let shape = figures_shape();
     let mut ours = opened(&mut peers, &folder, &shape)?;
     report.model(&shape, ours.choice());
-    let effort = Effort { pairs: arguments.pairs, seconds: arguments.seconds, within: f64::INFINITY };
+    let pairs = arguments.pairs;
+    let effort = Effort { pairs, at_most: pairs, seconds: arguments.seconds, within: f64::INFINITY };
     for (batch, mark) in FIGURES {
         let cell = measured(&mut peers, &ENGINES, &mut ours, &shape, batch, &effort)?;
         report.figure(cell, mark)?;
@@ -115,7 +122,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     report.threads(Threads { eight_over_one: median(&ratios), tail_over_median: median(&tails) })?;
     if arguments.grid {
-        let effort = Effort { pairs: GRID_PAIRS, seconds: arguments.seconds / 4.0, within: HOPELESS };
+        let seconds = arguments.seconds / 4.0;
+        let effort = Effort { pairs: GRID_PAIRS.min(pairs), at_most: pairs, seconds, within: HOPELESS };
         for shape in grid() {
             let mut ours = opened(&mut peers, &folder, &shape)?;
             for batch in GRID_BATCHES {
@@ -172,43 +180,67 @@ fn measured(
     ours: &mut Ours,
     shape: &Shape,
     batch: usize,
-    &Effort { pairs, seconds, within }: &Effort,
+    effort: &Effort,
 ) -> Result<Cell> {
+    let &Effort { pairs, at_most, seconds, within } = effort;
     let threads = if batch < PARALLEL_FROM { 1 } else { 2 };
     let mut own = Vec::new();
-    let mut theirs: Vec<(&str, Vec<f64>)> = engines.iter().map(|engine| (*engine, Vec::new())).collect();
-    let mut failed = Vec::new();
-    for _ in 0..pairs {
-        own.push(ours.time(batch, Duration::from_secs_f64(seconds))?);
-        let first = |times: &[f64]| times.first().copied().unwrap_or_default();
+    // Of each pair that an engine was timed in, its time and ours.
+    let mut theirs: Vec<(&str, Vec<[f64; 2]>)> = engines.iter().map(|engine| (*engine, Vec::new())).collect();
+    let (mut failed, mut lost) = (BTreeMap::new(), BTreeMap::<String, usize>::new());
+    let (engine, times) = loop {
+        let ours = ours.time(batch, Duration::from_secs_f64(seconds))?;
+        own.push(ours);
+        let first = |times: &[[f64; 2]]| times.first().map_or(0.0, |[first, _ours]| *first);
         let fastest = theirs.iter().map(|(_engine, times)| first(times)).filter(|time| *time > 0.0).reduce(f64::min);
         for (engine, times) in &mut theirs {
             let hopeless = fastest.is_some_and(|fastest| first(times) > within * fastest);
-            if hopeless || failed.iter().any(|(name, _reason)| name == engine) {
+            if hopeless || failed.contains_key(*engine) {
                 continue;
             }
-            match peers.time(engine, &shape.name, batch, threads, seconds).and_then(Timed::own) {
-                Ok(own) => times.push(own),
-                Err(error) => failed.push(((*engine).to_owned(), format!("{error:#}"))),
+            match peers.time(engine, &shape.name, batch, threads, seconds).map(Timed::own) {
+                Ok(Some(time)) => times.push([time, ours]),
+                Ok(None) => *lost.entry((*engine).to_owned()).or_default() += 1,
+                Err(error) => drop(failed.insert((*engine).to_owned(), format!("{error:#}"))),
             }
         }
-    }
-    theirs.retain(|(engine, times)| !times.is_empty() && failed.iter().all(|(name, _reason)| name != engine));
-    ensure!(!theirs.is_empty(), "no engine answered: {failed:?}");
-    let fastest = theirs.iter().min_by(|(_, a), (_, b)| median(a).median.total_cmp(&median(b).median));
-    let Some((engine, times)) = fastest else { unreachable!("there is at least one") };
-    let ratios: Vec<f64> = times.iter().zip(&own).map(|(theirs, own)| theirs / own).collect();
+        let answered = theirs.iter().filter(|(engine, times)| !times.is_empty() && !failed.contains_key(*engine));
+        let fastest = answered.min_by(|(_, a), (_, b)| typical(a).total_cmp(&typical(b)));
+        let Some((engine, times)) = fastest else { bail!("no engine answered: {failed:?}") };
+        let Median { low, high, .. } = over_ours(times);
+        if own.len() >= at_most || (own.len() >= pairs && !(low..=high).contains(&1.0)) {
+            break (*engine, times);
+        }
+    };
+    // One that could be told from its overhead half of the time is judged by those.
+    lost.retain(|engine, lost| *lost * 2 > own.len() && theirs.iter().any(|(name, _times)| name == engine));
     let cell = Cell {
         model: shape.name.clone(),
         batch,
         threads,
-        pairs,
-        ratio: median(&ratios),
-        fastest: (*engine).to_owned(),
+        way: ours.choice().plan(batch).map(|plan| plan.way),
+        pairs: own.len(),
+        ratio: over_ours(times),
+        fastest: engine.to_owned(),
         ours_us: median(&own).median * 1e6,
-        theirs_us: theirs.iter().map(|(engine, times)| ((*engine).to_owned(), median(times).median * 1e6)).collect(),
-        failed: failed.into_iter().collect(),
+        theirs_us: theirs
+            .iter()
+            .filter(|(engine, times)| !times.is_empty() && !failed.contains_key(*engine))
+            .map(|(engine, times)| ((*engine).to_owned(), typical(times) * 1e6))
+            .collect(),
+        lost: lost.into_keys().collect(),
+        failed,
     };
     say(&format!("  {cell}"));
     Ok(cell)
+}
+
+/// The median of an engine's times.
+fn typical(times: &[[f64; 2]]) -> f64 {
+    median(&times.iter().map(|[theirs, _ours]| *theirs).collect::<Vec<_>>()).median
+}
+
+/// Its times over ours.
+fn over_ours(times: &[[f64; 2]]) -> Median {
+    median(&times.iter().map(|[theirs, ours]| theirs / ours).collect::<Vec<_>>())
 }

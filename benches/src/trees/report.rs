@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Result;
 use serde::Serialize;
-use trees::predict::{Choice, Plan};
+use trees::predict::{Choice, Plan, Way};
 
 use super::peers::Shape;
 use crate::{
@@ -22,6 +22,8 @@ pub(super) struct Cell {
     pub(super) model: String,
     pub(super) batch: usize,
     pub(super) threads: usize,
+    /// What we answer it by.
+    pub(super) way: Option<Way>,
     pub(super) pairs: usize,
     /// The fastest peer's seconds over ours.
     pub(super) ratio: Median,
@@ -29,14 +31,38 @@ pub(super) struct Cell {
     /// Microseconds of a call.
     pub(super) ours_us: f64,
     pub(super) theirs_us: BTreeMap<String, f64>,
+    /// Engines whose time cannot be told from their call overhead.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) lost: Vec<String>,
     /// Engines that could not answer, and why.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) failed: BTreeMap<String, String>,
 }
 
+/// Who is faster.
+#[derive(Clone, Copy, PartialEq)]
+enum Verdict {
+    Ours,
+    Theirs,
+    /// The interval reaches 1, or the time of some engine cannot be told from its call overhead.
+    Open,
+}
+
+impl Cell {
+    fn verdict(&self) -> Verdict {
+        if self.ratio.high < 1.0 {
+            Verdict::Theirs
+        } else if self.ratio.low > 1.0 && self.lost.is_empty() {
+            Verdict::Ours
+        } else {
+            Verdict::Open
+        }
+    }
+}
+
 impl fmt::Display for Cell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { model: _, batch, threads: _, pairs: _, ratio, fastest, ours_us, theirs_us, failed: _ } = self;
+        let Self { batch, ratio, fastest, ours_us, theirs_us, .. } = self;
         let Median { median, low, high } = ratio;
         write!(f, "batch {batch}: {median:.2} [{low:.2}, {high:.2}] times {fastest} (ours {}", micros(*ours_us))?;
         theirs_us.iter().try_for_each(|(engine, us)| write!(f, ", {engine} {}", micros(*us)))?;
@@ -76,10 +102,11 @@ struct Document<'a> {
     grid: &'a [Cell],
 }
 
-const WHAT: &str = "Tree models on the CPU, library call beside library call, each call of other rows, a peer's measured call overhead taken away. The \
-                    models are LightGBM's, and all answer the same ones: we to LightGBM's last bit, lleaves and ONNX Runtime \
+const WHAT: &str = "Tree models on the CPU, library call beside library call, each call of other rows while the table of 60,000 has them. lleaves, \
+                    XGBoost and LightGBM's single rows are called by a loop of C, the others from Python, whose measured overhead is \
+                    taken away; each with the better of one thread and two where two are said (XGBoost everywhere). The models are LightGBM's, and all answer the same ones: we to LightGBM's last bit, lleaves and ONNX Runtime \
                     compiled and converted, XGBoost as carried over by `emberline export`, and beside it XGBoost with as many \
-                    trees (depth 6) that it trained itself on the same function, both with the better of one thread and two. A ratio is the fastest peer's time over ours: the median over interleaved pairs with its 95 % \
+                    trees (depth 6) that it trained itself on the same function. A ratio is the fastest peer's time over ours: the median over interleaved pairs with its 95 % \
                     bootstrap interval";
 
 /// Figures as they come.
@@ -146,7 +173,7 @@ impl Report {
         text.push_str("| batch | threads | ours | LightGBM | XGBoost | XGBoost, its own trees | lleaves | ONNX Runtime | against the fastest | must reach |\n");
         text.push_str("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n");
         for Figure { at_least, reached, cell } in &self.figures {
-            let Cell { model: _, batch, threads, pairs: _, ratio, fastest: _, ours_us, theirs_us, failed: _ } = cell;
+            let Cell { batch, threads, ratio, ours_us, theirs_us, .. } = cell;
             let theirs = |engine: &str| theirs_us.get(engine).map_or_else(|| "–".to_owned(), |us| micros(*us));
             let Median { median, low, high } = ratio;
             let told = if *reached { "reached" } else { "**missed**" };
@@ -184,21 +211,38 @@ impl Report {
             )?;
         }
         if !self.grid.is_empty() {
-            let won = self.grid.iter().filter(|cell| cell.ratio.median > 1.0).count();
-            writeln!(text, "\n## The grid\n\nFaster than every peer in {won} of {} cells.\n", self.grid.len())?;
+            let count = |verdict| self.grid.iter().filter(|cell| cell.verdict() == verdict).count();
+            let (ours, theirs, open) = (count(Verdict::Ours), count(Verdict::Theirs), count(Verdict::Open));
+            let cells = self.grid.len();
+            writeln!(
+                text,
+                "\n## The grid\n\nFaster than every peer in {ours} of {cells} cells, slower than one in {theirs}; open in {open}, where \
+                 the interval reaches 1 or a peer's time cannot be told from its call overhead.\n"
+            )?;
             for ((engine, _kind), reasons) in self.absent() {
                 writeln!(text, "- {engine} is not in {} of them; in the first, {}", reasons.len(), reasons[0])?;
             }
             text.push('\n');
             text.push_str(
-                "| trees × depth × features | batch | ours | fastest peer | ratio |\n| --- | --- | --- | --- | --- |\n",
+                "| trees × depth × features | batch | ours | way | fastest peer | ratio | |\n| --- | --- | --- | --- | --- | --- | --- |\n",
             );
             for cell in &self.grid {
                 let theirs = cell.theirs_us.get(&cell.fastest).copied().unwrap_or_default();
-                let (name, ratio) = (cell.model.trim_start_matches('g').replace('x', " × "), cell.ratio.median);
-                let told = if ratio > 1.0 { format!("{ratio:.2}") } else { format!("**{ratio:.2}**") };
+                let name = cell.model.trim_start_matches('g').replace('x', " × ");
+                let Median { median, low, high } = cell.ratio;
+                let told = match cell.verdict() {
+                    Verdict::Ours => String::new(),
+                    Verdict::Theirs => "**slower**".to_owned(),
+                    Verdict::Open if cell.lost.is_empty() => "open".to_owned(),
+                    Verdict::Open => format!("open: {} lost in its overhead", cell.lost.join(", ")),
+                };
                 let (ours, theirs) = (micros(cell.ours_us), micros(theirs));
-                writeln!(text, "| {name} | {} | {ours} | {} {theirs} | {told} |", cell.batch, cell.fastest)?;
+                let way = cell.way.map_or_else(String::new, |way| format!("{way:?}").to_lowercase());
+                writeln!(
+                    text,
+                    "| {name} | {} | {ours} | {way} | {} {theirs} | {median:.2} [{low:.2}, {high:.2}] | {told} |",
+                    cell.batch, cell.fastest
+                )?;
             }
         }
         Ok(text)
