@@ -8,11 +8,10 @@ use std::collections::VecDeque;
 
 use super::{
     forest::{Child, Forest, Sum},
-    plain::{PlainCode, PlainTest},
+    plain::Above,
     value::Value,
     walk::{ABREAST, abreast},
 };
-use crate::ensemble::Missing;
 
 /// The nodes of all trees, each tree's breadth first.
 pub(super) struct Direct {
@@ -77,19 +76,9 @@ impl Direct {
                     }
                     Child::Split(split) => {
                         let split = tree.splits[split as usize];
-                        let PlainCode { feature, missing, test: PlainTest::Cuts(cuts) } =
-                            &codes[usize::from(split.question.code)]
-                        else {
-                            return None;
-                        };
-                        let cut = cuts[usize::from(split.question.cut)];
-                        let missing_right = match missing {
-                            Missing::Left => false,
-                            Missing::Right => true,
-                            Missing::AsZero => 0.0 > cut,
-                            Missing::ZeroLeft | Missing::ZeroRight => return None,
-                        };
-                        laid.nodes.push(Node::new(cut, place + 1 + open.len(), *feature, missing_right));
+                        let Above { feature, cut, missing_right } =
+                            codes[usize::from(split.question.code)].above(split.question.cut)?;
+                        laid.nodes.push(Node::new(cut, place + 1 + open.len(), feature, missing_right));
                         laid.leaves.push(0);
                         open.extend([split.left, split.right]);
                     }

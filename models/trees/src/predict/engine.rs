@@ -16,6 +16,7 @@ use super::{
     search::{KEYS, Portable},
     turns::Turns,
     value::Value,
+    values::Values,
     walk::{ABREAST, Nodes},
 };
 use crate::Ensemble;
@@ -34,6 +35,8 @@ pub enum Way {
     Walk,
     /// Node by node, on values that are not coded.
     Direct,
+    /// Trees in lanes, leaves as bits, on values that are not coded.
+    Values,
     /// As the reference does.
     Reference,
 }
@@ -65,6 +68,7 @@ pub(super) struct Engine<S> {
     masks: Option<Vec<Steps>>,
     walk: Nodes,
     direct: Option<Direct>,
+    values: Option<Values>,
     machine: Machine,
 }
 
@@ -131,6 +135,7 @@ impl<S: Sums> Engine<S> {
             masks: trees.iter().map(Steps::new).collect(),
             walk: Nodes::new(trees, codes),
             direct: Direct::new(&forest),
+            values: in_lanes.then(|| Values::new(&forest)).flatten(),
             forest,
             machine,
         })
@@ -150,6 +155,9 @@ impl<S: Sums> Engine<S> {
         if !ways.contains(&Way::Direct) {
             self.direct = None;
         }
+        if !ways.contains(&Way::Values) {
+            self.values = None;
+        }
     }
 
     /// Bytes held.
@@ -157,8 +165,8 @@ impl<S: Sums> Engine<S> {
         let words = self.narrow.as_ref().map_or(0, Groups::bytes) + self.wide.as_ref().map_or(0, Groups::bytes);
         let turns = self.turns.as_ref().map_or(0, Turns::bytes);
         let masks = self.masks.iter().flatten().map(Steps::bytes).sum::<usize>();
-        let direct = self.direct.as_ref().map_or(0, Direct::bytes);
-        self.forest.bytes() + words + turns + masks + self.walk.bytes() + direct
+        let values = self.direct.as_ref().map_or(0, Direct::bytes) + self.values.as_ref().map_or(0, Values::bytes);
+        self.forest.bytes() + words + turns + masks + self.walk.bytes() + values
     }
 
     /// The features' values that lie on the splits' thresholds, for rows that take all branches.
@@ -176,7 +184,8 @@ impl<S: Sums> Engine<S> {
         let turns = self.turns.is_some().then_some(Way::Turns);
         let masks = self.masks.is_some().then_some(Way::Masks);
         let direct = self.direct.as_ref().map(|_direct| Way::Direct);
-        [bits, turns, masks, Some(Way::Walk), direct].into_iter().flatten().collect()
+        let values = self.values.as_ref().map(|_values| Way::Values);
+        [bits, turns, masks, Some(Way::Walk), direct, values].into_iter().flatten().collect()
     }
 
     /// Margins of whole rows, that way if it is there, else by walking.
@@ -202,6 +211,11 @@ impl<S: Sums> Engine<S> {
         match (way, &self.masks, &self.narrow, &self.wide) {
             (Way::Direct, ..) => match &self.direct {
                 Some(direct) if T::compares_as_f32(self.forest.rules) => self.by_direct(direct, rows, scratch, out),
+                _ => self.by_walk(rows, scratch, out),
+            },
+            #[cfg(target_arch = "x86_64")]
+            (Way::Values, ..) => match (&self.values, T::f32s(rows)) {
+                (Some(values), Some(rows)) => self.by_values(values, rows, scratch, out),
                 _ => self.by_walk(rows, scratch, out),
             },
             (Way::Masks, Some(masks), _, _) => self.by_masks(masks, rows, scratch, out),
@@ -237,16 +251,14 @@ impl<S: Sums> Engine<S> {
             let mut row = 0;
             while row < count {
                 let together = if count - row >= SIDE_BY_SIDE { SIDE_BY_SIDE } else { 1 };
-                sums.clear();
-                for (place, bytes) in bytes.iter_mut().enumerate().take(together) {
-                    sums.extend_from_slice(self.forest.start());
-                    if !in_block {
-                        self.code(&rows[(row + place) * features..][..features], 1, bytes);
-                    }
-                }
+                self.forest.begin(sums, together);
                 if in_block {
                     for (code, lanes) in lanes[..codes].iter().enumerate() {
                         bytes.iter_mut().zip(&lanes[row..]).for_each(|(bytes, byte)| bytes[code] = *byte);
+                    }
+                } else {
+                    for (place, bytes) in bytes.iter_mut().enumerate().take(together) {
+                        self.code(&rows[(row + place) * features..][..features], 1, bytes);
                     }
                 }
                 if together == 1 {
@@ -259,6 +271,27 @@ impl<S: Sums> Engine<S> {
             }
         }
         (scratch.lanes, scratch.columns, scratch.bytes) = (lanes, columns, kept);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn by_values(&self, values: &Values, rows: &[f32], scratch: &mut Scratch, out: &mut [f64]) {
+        // Without it there are none.
+        let Machine::Avx512(machine) = self.machine else { return };
+        let (features, width) = (self.forest.features, self.forest.width);
+        let sums = S::of_scratch(scratch);
+        let (count, mut row) = (rows_of(out.len(), width), 0);
+        while row < count {
+            let together = if count - row >= SIDE_BY_SIDE { SIDE_BY_SIDE } else { 1 };
+            self.forest.begin(sums, together);
+            let rows = &rows[row * features..][..together * features];
+            if together == 1 {
+                Avx512::values::<S, 1>(machine, &self.forest, values, rows, sums);
+            } else {
+                Avx512::values::<S, SIDE_BY_SIDE>(machine, &self.forest, values, rows, sums);
+            }
+            self.finish(sums, &mut out[row * width..][..together * width]);
+            row += together;
+        }
     }
 
     fn by_masks<T: Value>(&self, trees: &[Steps], rows: &[T], scratch: &mut Scratch, out: &mut [f64]) {
@@ -350,8 +383,7 @@ impl<S: Sums> Engine<S> {
         for (part, out) in out.chunks_mut(BLOCK * width).enumerate() {
             let count = rows_of(out.len(), width);
             let rows = &rows[part * BLOCK * features..][..count * features];
-            sums.clear();
-            (0..count).for_each(|_row| sums.extend_from_slice(forest.start()));
+            forest.begin(sums, count);
             if count < ABREAST {
                 for (row, sums) in sums.chunks_exact_mut(width).enumerate() {
                     let bytes = &mut lanes.as_flattened_mut()[..codes];
@@ -387,8 +419,7 @@ impl<S: Sums> Engine<S> {
         let sums = S::of_scratch(scratch);
         for (rows, out) in rows.chunks(BLOCK * features).zip(out.chunks_mut(BLOCK * width)) {
             let count = rows_of(out.len(), width);
-            sums.clear();
-            (0..count).for_each(|_row| sums.extend_from_slice(forest.start()));
+            forest.begin(sums, count);
             let together = count - count % ABREAST;
             for (place, tree) in forest.trees.iter().enumerate() {
                 for row in (0..together).step_by(ABREAST) {
@@ -439,8 +470,9 @@ impl<S: Sums> Engine<S> {
 
     fn finish(&self, sums: &[S], out: &mut [f64]) {
         let width = self.forest.width;
-        if let ([sum], [out]) = (sums, &mut *out) {
-            *out = self.forest.finish(0, *sum);
+        // Of one output as well, pieces would be counted by a division.
+        if width == 1 {
+            sums.iter().zip(out).for_each(|(sum, out)| *out = self.forest.finish(0, *sum));
             return;
         }
         for (sums, out) in sums.chunks_exact(width).zip(out.chunks_exact_mut(width)) {

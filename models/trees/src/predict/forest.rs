@@ -132,6 +132,16 @@ impl<S: Sum> Forest<S> {
         size_of_val(self.values.as_slice()) + size_of_val(self.trees.as_slice()) + splits + self.codes.bytes()
     }
 
+    /// Begins the sums of `rows` rows.
+    pub(super) fn begin(&self, sums: &mut Vec<S>, rows: usize) {
+        sums.clear();
+        if let [start] = self.start.as_slice() {
+            sums.resize(rows, *start);
+        } else {
+            (0..rows).for_each(|_row| sums.extend_from_slice(&self.start));
+        }
+    }
+
     /// What a row's sums begin with, by margin.
     pub(super) fn start(&self) -> &[S] {
         &self.start

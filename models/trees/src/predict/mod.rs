@@ -10,6 +10,7 @@
 //! | `masks` | trees of up to 256 leaves | 64 to 256 |
 //! | `walk` | all | 1 or 8 |
 //! | `direct` | few trees that compare numbers: rows do not become bytes | 1 or 8 |
+//! | `values` | few trees of up to 32 leaves that compare numbers, with AVX-512: nor do they here | 1 or 4 |
 //! | [the reference](mod@crate::reference) | linear leaves; the least or the greatest of the trees | 1 |
 //!
 //! All of them add leaf values in the order of the trees and in the source's precision, so a row's answer does not depend on
@@ -36,6 +37,7 @@ mod search;
 mod tune;
 mod turns;
 mod value;
+mod values;
 mod walk;
 
 use std::cell::RefCell;

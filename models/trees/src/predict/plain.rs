@@ -45,6 +45,30 @@ pub struct PlainCode {
     pub test: PlainTest,
 }
 
+/// A split that asks whether an f32 lies above a threshold, and no more.
+pub(super) struct Above {
+    pub(super) feature: usize,
+    /// Right above it.
+    pub(super) cut: f32,
+    /// Whether NaN goes right.
+    pub(super) missing_right: bool,
+}
+
+impl PlainCode {
+    /// What the split asks that compares this byte with `cut`; none when it is something else (categories, zeros that are missing).
+    pub(super) fn above(&self, cut: u8) -> Option<Above> {
+        let PlainTest::Cuts(cuts) = &self.test else { return None };
+        let cut = *cuts.get(usize::from(cut))?;
+        let missing_right = match self.missing {
+            Missing::Left => false,
+            Missing::Right => true,
+            Missing::AsZero => 0.0 > cut,
+            Missing::ZeroLeft | Missing::ZeroRight => return None,
+        };
+        Some(Above { feature: self.feature, cut, missing_right })
+    }
+}
+
 /// What a byte says of an f32 x.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PlainTest {

@@ -91,6 +91,9 @@ fn trees_of_words_masks_and_more_are_walked_alike() {
         (21, 700, 30, Way::Walk),
         // More trees than are walked at once.
         (300, 16, 5, Way::Masks),
+        // A row in two registers, and in memory.
+        (35, 16, 20, Way::Masks),
+        (35, 16, 40, Way::Masks),
         (200, 70, 9, Way::Masks),
     ];
     for (trees, leaves, features, expected) in cases {
@@ -114,6 +117,8 @@ fn trees_of_words_masks_and_more_are_walked_alike() {
         assert_eq!(predictor.ways().contains(&Way::Bits), avx512 && leaves <= 64, "{leaves} leaves");
         assert_eq!(predictor.ways().contains(&Way::Turns), avx512 && leaves <= 256, "{leaves} leaves");
         assert_eq!(predictor.ways().contains(&Way::Direct), shape.plain, "{leaves} leaves");
+        let values = avx512 && leaves <= 32 && shape.plain;
+        assert_eq!(predictor.ways().contains(&Way::Values), values, "{leaves} leaves");
         check(&shape, 200).expect("the reference's bits");
     }
 }
@@ -130,7 +135,8 @@ fn features_of_few_and_many_thresholds_are_coded_alike() {
             numbered(&mut ensemble, &[0], kind);
             let beside = |at: usize| [at as f64, at as f64 + 0.5, at as f64 - 1e-9];
             let odd = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -0.0, 1e-36, -1e300, 1e-3];
-            let rows: Vec<Vec<f64>> = (0..=count).flat_map(beside).chain(odd).map(|x| vec![x]).collect();
+            let rows: Vec<Vec<f64>> =
+                (0..=count).step_by(1 + count / 50).flat_map(beside).chain(odd).map(|x| vec![x]).collect();
             for instructions in Instructions::here() {
                 check_rows(ensemble.clone(), &rows, instructions).expect("the reference's bits");
             }

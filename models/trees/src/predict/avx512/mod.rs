@@ -7,6 +7,7 @@
 mod adds;
 mod block;
 mod turns;
+mod values;
 
 use std::arch::x86_64::{
     __m512i, _CMP_LT_OQ, _mm512_add_epi32, _mm512_add_epi64, _mm512_castsi512_pd, _mm512_castsi512_ps,
